@@ -1,0 +1,2 @@
+//! The `countersign` binary: one file a subcommand.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Content store, generations, activation and rollback.

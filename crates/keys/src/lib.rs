@@ -1,0 +1,1 @@
+//! Where secret keys live and how they are used.

@@ -1,0 +1,1 @@
+//! The log: sequencer, admission, witness and fsck.

@@ -1,0 +1,1 @@
+//! Changes to a repository: what is signed, by whom, logged and written.

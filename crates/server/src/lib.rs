@@ -1,0 +1,1 @@
+//! HTTP: serves a repository, a log and a witness.

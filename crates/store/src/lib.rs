@@ -1,0 +1,1 @@
+//! Two storage contracts, immutable objects and a compare-and-swap cell, on a directory.

@@ -1,0 +1,4 @@
+//! Test fixtures: public vectors, simulators and fault injection. A dev-dependency only.
+#![forbid(unsafe_code)]
+
+pub mod vectors;

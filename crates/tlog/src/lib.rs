@@ -1,0 +1,1 @@
+//! Transparency log formats: one module per C2SP specification.

@@ -1,0 +1,1 @@
+//! TUF metadata, the client's state machine and the editor.
