@@ -1,0 +1,155 @@
+//! The contract of immutable objects, and a directory that keeps it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::cell::DirCell;
+use crate::disk::{Disk, RealDisk};
+use crate::durable::{self, Put, TEMP_PREFIX};
+use crate::error::StoreError;
+use crate::name;
+
+/// Largest object, in bytes: a full entry bundle of largest entries is under 17 MiB.
+pub const MAX_OBJECT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Named byte strings that never change.
+///
+/// Names are relative paths ([`name::check`]). A reader sees an object whole or not at all. `Ok` from `put` means
+/// that the object survives power loss. Any number of processes may put the same object at the same time.
+pub trait Objects: Send + Sync + core::fmt::Debug {
+    /// The object's bytes, or `None`.
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Creates the object; [`StoreError::Different`] if it exists with other bytes, and then it is unchanged.
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError>;
+    /// Names of all objects below a folder (`""` is the whole store), sorted bytewise.
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError>;
+}
+
+/// A directory as a store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Dir {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+    /// Permission bits of new files.
+    mode: u32,
+    /// Folders whose own name this process has made durable; see `durable::create_dir_all`.
+    synced: Arc<Mutex<HashSet<PathBuf>>>,
+}
+
+impl Dir {
+    /// Opens a directory, creating it if needed. New files are readable by all.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_on(Arc::new(RealDisk), root, 0o644)
+    }
+
+    /// Opens a directory on a given disk, with the permission bits of new files.
+    pub fn open_on(disk: Arc<dyn Disk>, root: &Path, mode: u32) -> Result<Self, StoreError> {
+        durable::create_dir_all(&*disk, root)?;
+        Ok(Self { root: root.to_owned(), disk, mode, synced: Arc::default() })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The disk that it is on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// Where the object of that name is.
+    pub fn path(&self, name: &str) -> Result<PathBuf, StoreError> {
+        name::check(name)?;
+        Ok(self.root.join(name))
+    }
+
+    /// The compare-and-swap cell of that name. Its lock is the file `<name>.lock` beside it.
+    pub fn cell(&self, name: &str) -> Result<DirCell, StoreError> {
+        let path = self.path(name)?;
+        self.make_folders(name)?;
+        Ok(DirCell::new(Arc::clone(&self.disk), path, self.mode))
+    }
+
+    /// Replaces a file that is not an object: the one mutable thing in a folder of immutable ones.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(name)?;
+        self.make_folders(name)?;
+        durable::write_atomic(&*self.disk, &path, bytes, self.mode)
+    }
+
+    /// Creates the folders on the way to `name`. None of them may be a symbolic link: what is written here must
+    /// stay here.
+    fn make_folders(&self, name: &str) -> Result<(), StoreError> {
+        let mut folder = self.root.clone();
+        let mut components: Vec<&str> = name.split('/').collect();
+        components.pop();
+        for component in components {
+            folder.push(component);
+            let known = self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(&folder);
+            match fs::symlink_metadata(&folder) {
+                Ok(info) if !info.is_dir() => {
+                    return Err(StoreError::Name {
+                        name: name.to_owned(),
+                        why: "it leads through a link or file",
+                    });
+                }
+                Ok(_) if known => continue,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(StoreError::io("read", &folder)(source)),
+            }
+            durable::create_dir_all(&*self.disk, &folder)?;
+            self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Objects for Dir {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(name)?;
+        durable::read(&path, MAX_OBJECT_BYTES)
+    }
+
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let path = self.path(name)?;
+        if bytes.len() as u64 > MAX_OBJECT_BYTES {
+            return Err(StoreError::TooLarge { path, limit: MAX_OBJECT_BYTES });
+        }
+        self.make_folders(name)?;
+        durable::put_if_absent(&*self.disk, &path, bytes, self.mode)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let start = if folder.is_empty() { self.root.clone() } else { self.path(folder)? };
+        let mut names = Vec::new();
+        let mut pending = vec![(folder.to_owned(), start)];
+        while let Some((prefix, path)) = pending.pop() {
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(StoreError::io("list", &path)(source)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(StoreError::io("list", &path))?;
+                let kind = entry.file_type().map_err(StoreError::io("list", &path))?;
+                let Ok(component) = entry.file_name().into_string() else { continue };
+                if component.starts_with(TEMP_PREFIX) {
+                    continue;
+                }
+                let name = if prefix.is_empty() { component } else { format!("{prefix}/{component}") };
+                if kind.is_dir() {
+                    pending.push((name, entry.path()));
+                } else if kind.is_file() {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
