@@ -78,6 +78,11 @@ pub trait Explain: std::error::Error {
     /// The stable code.
     fn code(&self) -> Code;
 
+    /// What it says about trust here; the code's own class unless the place makes a difference.
+    fn class(&self) -> Class {
+        self.code().class()
+    }
+
     /// What to do about this very case; `None` where the code's page says all there is.
     fn fix(&self) -> Option<String> {
         None

@@ -1,0 +1,75 @@
+//! The commands, a file each.
+
+mod completions;
+mod explain;
+mod init;
+mod install;
+mod list;
+mod log;
+mod product;
+mod quickstart;
+mod release;
+mod renew;
+mod rollback;
+mod serve;
+mod status;
+mod trust;
+mod update;
+mod verify;
+mod witness;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::error::CliError;
+use crate::site::Site;
+
+/// Every command, in the order of `--help`: first look, use, publish, operate, help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Quickstart(quickstart::QuickstartArgs),
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
+    Verify(verify::VerifyArgs),
+    Install(install::InstallArgs),
+    Update(update::UpdateArgs),
+    Rollback(rollback::RollbackArgs),
+    List(list::ListArgs),
+    Status(status::StatusArgs),
+    Init(init::InitArgs),
+    #[command(subcommand)]
+    Product(product::ProductCommand),
+    Release(release::ReleaseArgs),
+    Renew(renew::RenewArgs),
+    Serve(serve::ServeArgs),
+    #[command(subcommand)]
+    Log(log::LogCommand),
+    #[command(subcommand)]
+    Witness(witness::WitnessCommand),
+    Explain(explain::ExplainArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs one command to its exit status.
+pub(crate) fn run(command: Command, site: &Site) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Quickstart(args) => quickstart::run(&args, site),
+        Command::Trust(command) => trust::run(&command, site),
+        Command::Verify(args) => verify::run(&args, site),
+        Command::Install(args) => install::run(&args, site),
+        Command::Update(args) => update::run(&args, site),
+        Command::Rollback(args) => rollback::run(&args, site),
+        Command::List(args) => list::run(&args, site),
+        Command::Status(args) => status::run(&args, site),
+        Command::Init(args) => init::run(&args, site),
+        Command::Product(command) => product::run(&command, site),
+        Command::Release(args) => release::run(&args, site),
+        Command::Renew(args) => renew::run(&args, site),
+        Command::Serve(args) => serve::run(&args, site),
+        Command::Log(command) => log::run(&command, site),
+        Command::Witness(command) => witness::run(&command, site),
+        Command::Explain(args) => explain::run(&args, site),
+        Command::Completions(args) => completions::run(&args, site),
+    }
+}

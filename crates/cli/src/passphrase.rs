@@ -1,0 +1,1 @@
+//! Where passphrases come from: a file, or a prompt on the terminal.

@@ -1,0 +1,168 @@
+//! The one place that writes to the terminal.
+//!
+//! Standard output carries results only: text for people, or with `--json` one document. Steps, hints,
+//! warnings and errors go to standard error. Whatever arrives here as untrusted text was escaped by its
+//! `Display`; [`Printer`] escapes once more what could still move the cursor.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use countersign_base::code;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::{Color, Global};
+use crate::error::CliError;
+
+/// A command's result: serialised for `--json`, and as lines for people.
+pub(crate) trait Report: Serialize {
+    /// The lines for people, without a trailing newline each.
+    fn lines(&self) -> Vec<String>;
+}
+
+/// Writes results, steps and errors in the form that the user asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Printer {
+    json: bool,
+    quiet: bool,
+    color: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(global: &Global) -> Self {
+        let color = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stderr().is_terminal()
+            }
+        };
+        Self { json: global.json, quiet: global.quiet, color }
+    }
+
+    /// For errors in the arguments themselves: looks for `--json` before anything could be parsed.
+    pub(crate) fn from_raw_args() -> Self {
+        let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+        Self { json, quiet: false, color: false }
+    }
+
+    /// Whether results are printed as JSON.
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a progress bar may be drawn.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// The command's one result, on standard output.
+    pub(crate) fn report(&self, report: &impl Report) -> Result<(), CliError> {
+        let text = if self.json {
+            serde_json::to_string_pretty(report)
+                .map_err(|error| CliError::new(code::INTERNAL_ERROR, "a report cannot be written").because(error))?
+        } else {
+            report.lines().iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
+        };
+        if !text.is_empty() {
+            write_stdout(&format!("{text}\n"))?;
+        }
+        Ok(())
+    }
+
+    /// Raw text that is the result itself: completions, a page, the address of a server.
+    pub(crate) fn raw(&self, text: &str) -> Result<(), CliError> {
+        write_stdout(text)
+    }
+
+    /// One line about what is being done, on standard error.
+    pub(crate) fn step(&self, text: &str) {
+        if !self.quiet && !self.json {
+            write_stderr(&format!("{}\n", printable(text)));
+        }
+    }
+
+    /// Something the user should know although the command goes on.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.json {
+            write_stderr(&format!("{} {}\n", self.paint("33;1", "warning:"), printable(text)));
+        }
+    }
+
+    /// The end of a command that failed: prints the error and gives the exit status.
+    pub(crate) fn error(&self, error: &CliError) -> ExitCode {
+        if self.json {
+            let document = json!({
+                "ok": false,
+                "code": error.code.name(),
+                "message": error.what,
+                "causes": error.causes,
+                "fix": error.fix,
+                "exit": error.class.exit_status(),
+            });
+            // A reader that went away cannot be told anything.
+            let _ = write_stdout(&format!("{document:#}\n"));
+        } else {
+            let head = format!("error[{}]:", error.code);
+            let mut text = format!("{} {}\n", self.paint("31;1", &head), printable(&error.what));
+            for cause in &error.causes {
+                text.push_str(&format!("{} {}\n", self.paint("1", "cause:"), printable(cause)));
+            }
+            match &error.fix {
+                Some(fix) => {
+                    let mut lines = fix.lines();
+                    let first = printable(lines.next().unwrap_or_default());
+                    text.push_str(&format!("{} {first}\n", self.paint("32;1", "fix:")));
+                    lines.for_each(|line| text.push_str(&format!("     {}\n", printable(line))));
+                }
+                None => {
+                    let fix = self.paint("32;1", "fix:");
+                    text.push_str(&format!("{fix} `countersign explain {}` says what can be done\n", error.code));
+                }
+            }
+            write_stderr(&text);
+        }
+        ExitCode::from(error.class.exit_status())
+    }
+
+    /// What clap has to say: help and version are results, everything else a usage error.
+    pub(crate) fn usage(&self, error: &clap::Error) -> ExitCode {
+        if !error.use_stderr() {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        if !self.json {
+            let _ = error.print();
+            return ExitCode::from(code::USAGE.class().exit_status());
+        }
+        let text = error.render().to_string();
+        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        self.error(&CliError::new(code::USAGE, what).fix("`countersign --help` lists the commands and options"))
+    }
+
+    /// `text` in the colour of the SGR `style`, if colour is on.
+    pub(crate) fn paint(&self, style: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// `line` with control and other invisible characters escaped.
+fn printable(line: &str) -> String {
+    countersign_base::text::escape(line)
+}
+
+fn write_stdout(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `countersign ... | head` is no error of ours.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::new(code::STORAGE_FAILED, "cannot write to standard output").because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_stderr(text: &str) {
+    // There is nowhere left to report a failure to.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

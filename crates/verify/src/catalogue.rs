@@ -1,0 +1,157 @@
+//! What a verified repository offers: products, versions, files.
+
+use std::collections::BTreeSet;
+
+use countersign_base::Sha256Digest;
+use countersign_base::json::Json;
+use countersign_base::name::{Channel, Platform, ProductName, TargetPath, Version};
+use countersign_tuf::TargetFile;
+
+use crate::error::VerifyError;
+use crate::release::{EXTENSION, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
+use crate::transparent::TransparentSet;
+use crate::verified::Verified;
+
+/// The channel that is meant when none is named.
+pub const DEFAULT_CHANNEL: &str = "stable";
+
+/// Which release of a product is wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// The product.
+    pub product: &'a ProductName,
+    /// The platform.
+    pub platform: &'a Platform,
+    /// This version of any channel; `None` for the newest of `channel`.
+    pub version: Option<&'a Version>,
+    /// The channel to take the newest from.
+    pub channel: &'a Channel,
+}
+
+impl TransparentSet {
+    /// The names of the products: the roles that targets delegates to and that can be product names.
+    pub fn products(&self) -> Vec<ProductName> {
+        let Some(targets) = self.tuf().targets() else { return Vec::new() };
+        targets.delegated_roles().filter_map(|role| role.parse().ok()).collect()
+    }
+
+    /// The files of the wanted release, at least one.
+    ///
+    /// # Errors
+    /// `install-product-unknown`, `install-version-unknown`, `log-consistency-invalid` while a link of the
+    /// lineage is open, `tuf-target-mismatch` for an entry that is not a release's.
+    pub fn select(&self, wanted: &Wanted<'_>) -> Result<Vec<Verified<Release>>, VerifyError> {
+        let releases = self.releases(wanted.product)?;
+        let here = || releases.iter().filter(|release| release.path.platform == *wanted.platform);
+        let version = match wanted.version {
+            Some(version) => Some(version),
+            None => here()
+                .filter(|release| release.channel == *wanted.channel && is_automatic(release))
+                .map(|release| &release.path.version)
+                .max(),
+        };
+        let files: Vec<_> = here().filter(|release| Some(&release.path.version) == version).cloned().collect();
+        if files.is_empty() {
+            return Err(VerifyError::VersionUnknown {
+                product: wanted.product.to_string(),
+                wanted: wanted.version.map_or_else(
+                    || format!("release in channel {}", wanted.channel),
+                    |version| format!("version {version}"),
+                ),
+                platform: wanted.platform.to_string(),
+            });
+        }
+        self.vouch(wanted.product, files)
+    }
+
+    /// Every release entry whose content has this digest and length, of any loaded product.
+    ///
+    /// # Errors
+    /// As [`TransparentSet::select`]; an unknown digest is an empty list.
+    pub fn find(&self, sha256: Sha256Digest, length: u64) -> Result<Vec<Verified<Release>>, VerifyError> {
+        let mut found = Vec::new();
+        for product in self.products() {
+            let Some(role) = self.tuf().role(product.as_str()) else { continue };
+            if !role.targets().any(|(_, entry)| entry.sha256() == Some(sha256) && entry.length() == length) {
+                continue;
+            }
+            let releases = self.releases(&product)?;
+            let same = releases.into_iter().filter(|release| release.sha256 == sha256 && release.length == length);
+            found.extend(self.vouch(&product, same.collect())?);
+        }
+        Ok(found)
+    }
+
+    /// Every file of every version of a product, lowest version first.
+    ///
+    /// # Errors
+    /// As [`TransparentSet::select`].
+    pub fn all(&self, product: &ProductName) -> Result<Vec<Verified<Release>>, VerifyError> {
+        let releases = self.releases(product)?;
+        self.vouch(product, releases)
+    }
+
+    fn vouch(&self, product: &ProductName, releases: Vec<Release>) -> Result<Vec<Verified<Release>>, VerifyError> {
+        self.lineage().require_proven()?;
+        let report = self.report(Some(product.as_str()));
+        Ok(releases.into_iter().map(|release| Verified::new(release, report.clone())).collect())
+    }
+
+    /// The entries of a product's role that TUF's delegation search attributes to that role.
+    fn releases(&self, product: &ProductName) -> Result<Vec<Release>, VerifyError> {
+        let unknown = || VerifyError::ProductUnknown { product: product.to_string() };
+        let role = self.tuf().role(product.as_str()).ok_or_else(unknown)?;
+        let floor = role
+            .extension(EXTENSION)
+            .and_then(|extension| extension.get("floor"))
+            .and_then(Json::as_str)
+            .and_then(|text| text.parse().ok());
+        let mut releases = Vec::new();
+        for (path, entry) in role.targets() {
+            let Ok(path) = path.parse::<TargetPath>() else { continue };
+            if path.product != *product || self.tuf().role_of_target(&path.to_string()) != Some(product.as_str()) {
+                continue;
+            }
+            releases.push(self.release(path, entry, floor.clone())?);
+        }
+        releases.sort_by(|a, b| a.path.cmp(&b.path));
+        let keys: BTreeSet<_> =
+            releases.iter().map(|release| (release.channel.clone(), release.path.platform.clone())).collect();
+        for (channel, platform) in keys {
+            let same = |release: &&Release| release.channel == channel && release.path.platform == platform;
+            let Some(newest) = releases.iter().filter(same).map(|release| release.path.version.clone()).max() else {
+                continue;
+            };
+            for release in &mut releases {
+                if release.channel == channel && release.path.platform == platform {
+                    release.newest = newest.clone();
+                }
+            }
+        }
+        Ok(releases)
+    }
+
+    fn release(&self, path: TargetPath, entry: &TargetFile, floor: Option<Version>) -> Result<Release, VerifyError> {
+        let malformed = |reason| VerifyError::ReleaseMalformed { path: path.to_string(), reason };
+        let sha256 = entry.sha256().ok_or(malformed("it lists no SHA-256"))?;
+        if entry.length() > MAX_ARTIFACT_BYTES {
+            return Err(malformed("it is longer than 1 TiB"));
+        }
+        let info = ReleaseInfo::from_custom(&path, entry.custom())?;
+        Ok(Release {
+            repository: self.anchor(),
+            length: entry.length(),
+            sha256,
+            channel: info.channel,
+            mode: info.mode,
+            newest: path.version.clone(),
+            floor,
+            path,
+        })
+    }
+}
+
+/// Whether a release may be chosen without being named: a pre-release in the stable channel may not.
+fn is_automatic(release: &Release) -> bool {
+    release.channel.as_str() != DEFAULT_CHANNEL || !release.path.version.is_prerelease()
+}

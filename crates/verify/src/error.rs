@@ -1,0 +1,188 @@
+//! Why evidence was refused.
+
+use countersign_base::text::escape;
+use countersign_base::{Anchor, Class, Code, Explain, Timestamp, code};
+use countersign_tlog::{policy::PolicyError, proof::ProofError};
+use countersign_tuf::TufError;
+
+/// Why a repository's metadata, its transparency or a file was not accepted; a variant a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The first root is not the one that the anchor names.
+    #[error("the repository's first root does not match the trust anchor {expected}")]
+    AnchorMismatch {
+        /// The anchor that the user trusts.
+        expected: Anchor,
+        /// The anchor of the root that was offered.
+        found: Anchor,
+    },
+    /// A rule of TUF was broken.
+    #[error(transparent)]
+    Tuf(#[from] TufError),
+    /// No proof beside the metadata, or a proof of something else.
+    #[error("{} version {version} is signed but has no proof that it was logged", escape(.role))]
+    ProofMissing {
+        /// The role.
+        role: String,
+        /// Its version.
+        version: u64,
+        /// What is there instead.
+        reason: &'static str,
+    },
+    /// The proof file is not well-formed.
+    #[error("the log proof of {} cannot be read", escape(.role))]
+    ProofMalformed {
+        /// The role.
+        role: String,
+        /// What is wrong with it.
+        #[source]
+        source: ProofError,
+    },
+    /// The proof's leaf is in the right form nowhere.
+    #[error("the log proof of {} version {version} does not show it in the log", escape(.role))]
+    NotIncluded {
+        /// The role.
+        role: String,
+        /// Its version.
+        version: u64,
+    },
+    /// The checkpoint does not meet the transparency policy.
+    #[error("the log proof of {} does not meet the repository's transparency policy", escape(.role))]
+    Policy {
+        /// The role.
+        role: String,
+        /// Which rule.
+        #[source]
+        source: PolicyError,
+    },
+    /// A root without a usable transparency policy.
+    #[error("root version {version} carries no valid transparency policy")]
+    PolicyInvalid {
+        /// The root's version.
+        version: u64,
+        /// What is wrong, if there is one.
+        #[source]
+        source: Option<PolicyError>,
+    },
+    /// The log signed two trees of one size.
+    #[error("log {} showed two different trees of size {size}", escape(.origin))]
+    SplitView {
+        /// The log.
+        origin: String,
+        /// The size of both.
+        size: u64,
+    },
+    /// A new snapshot is proven only by a tree smaller than one accepted before.
+    #[error("log {} went back from size {held} to {got}", escape(.origin))]
+    LogRollback {
+        /// The log.
+        origin: String,
+        /// Size of the newest checkpoint accepted before.
+        held: u64,
+        /// Size offered now.
+        got: u64,
+    },
+    /// Two checkpoints are not shown to be of one tree.
+    #[error("log {}: tree {new_size} is not shown to extend tree {old_size}", escape(.origin))]
+    Inconsistent {
+        /// The log.
+        origin: String,
+        /// Size of the smaller tree.
+        old_size: u64,
+        /// Size of the larger tree.
+        new_size: u64,
+    },
+    /// Another file of the same role and version was accepted before.
+    #[error("{} version {version} differs from the version {version} seen before", escape(.role))]
+    DuplicateVersion {
+        /// The role.
+        role: String,
+        /// The version.
+        version: u64,
+    },
+    /// The clock is behind a time that witnesses have proven.
+    #[error("this machine's clock says {now}, but witnesses have proven {proven}")]
+    ClockBehind {
+        /// The machine's time.
+        now: Timestamp,
+        /// A time that is certainly past.
+        proven: Timestamp,
+    },
+    /// The client's own record of checkpoints does not read.
+    #[error("the record of accepted checkpoints is damaged")]
+    LineageDamaged,
+    /// The repository has no role for that product.
+    #[error("the repository has no product `{}`", escape(.product))]
+    ProductUnknown {
+        /// The product asked for.
+        product: String,
+    },
+    /// The product has no such version for the platform and channel.
+    #[error("{product} has no {wanted} for {platform}", product = escape(.product))]
+    VersionUnknown {
+        /// The product.
+        product: String,
+        /// `version 1.2.3`, or `release in channel stable`.
+        wanted: String,
+        /// The platform.
+        platform: String,
+    },
+    /// A release's entry lacks what ours always have.
+    #[error("the entry of `{}` is not that of a release: {reason}", escape(.path))]
+    ReleaseMalformed {
+        /// The target path.
+        path: String,
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// No trusted role lists a file of this digest.
+    #[error("no trusted repository lists this file (SHA-256 {sha256})")]
+    FileUnknown {
+        /// The file's digest.
+        sha256: countersign_base::Sha256Digest,
+    },
+}
+
+impl Explain for VerifyError {
+    fn code(&self) -> Code {
+        match self {
+            Self::AnchorMismatch { .. } => code::TRUST_ANCHOR_UNTRUSTED,
+            Self::Tuf(error) => error.code(),
+            Self::ProofMissing { .. } => code::LOG_PROOF_MISSING,
+            Self::ProofMalformed { source, .. } => source.code(),
+            Self::NotIncluded { .. } => code::LOG_INCLUSION_INVALID,
+            Self::Policy { source, .. } => source.code(),
+            Self::PolicyInvalid { .. } => code::LOG_POLICY_INVALID,
+            Self::SplitView { .. } => code::LOG_SPLIT_VIEW,
+            Self::LogRollback { .. } => code::LOG_ROLLBACK,
+            Self::Inconsistent { .. } => code::LOG_CONSISTENCY_INVALID,
+            Self::DuplicateVersion { .. } => code::LOG_DUPLICATE_VERSION,
+            Self::ClockBehind { .. } => code::CLOCK_BEHIND_EVIDENCE,
+            Self::LineageDamaged => code::STATE_DAMAGED,
+            Self::ProductUnknown { .. } => code::INSTALL_PRODUCT_UNKNOWN,
+            Self::VersionUnknown { .. } => code::INSTALL_VERSION_UNKNOWN,
+            Self::ReleaseMalformed { .. } => code::TUF_TARGET_MISMATCH,
+            Self::FileUnknown { .. } => code::VERIFY_UNKNOWN_FILE,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            // A policy file of one's own is a usage matter; inside a signed root it is evidence (attack L06).
+            Self::PolicyInvalid { .. } => Class::Refused,
+            _ => self.code().class(),
+        }
+    }
+
+    fn fix(&self) -> Option<String> {
+        match self {
+            Self::Tuf(error) => error.fix(),
+            Self::AnchorMismatch { found, .. } => Some(format!(
+                "compare the anchor with the one that the publisher gives out; this repository's would be {found}"
+            )),
+            Self::ClockBehind { .. } => Some("set this machine's clock and try again".to_owned()),
+            _ => None,
+        }
+    }
+}

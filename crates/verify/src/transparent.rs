@@ -1,0 +1,277 @@
+//! `TransparentSet`: TUF's trusted set, where nothing is trusted that was not logged and witnessed.
+//!
+//! Order of rules for each document: TUF first (signatures, versions, hashes, expiry), then transparency (its
+//! leaf is in a log whose checkpoint meets the policy), then the lineage of checkpoints. A document that fails
+//! any of them leaves the set as it was. Design section 2; C2SP tlog-proof "Verifying a tlog proof".
+
+use std::collections::BTreeMap;
+
+use countersign_base::json::Json;
+use countersign_base::{Anchor, Sha256Digest, Timestamp};
+use countersign_crypto::sha256;
+use countersign_tlog::merkle;
+use countersign_tlog::policy::Policy;
+use countersign_tlog::proof::TlogProof;
+use countersign_tuf::{Root, TrustedSet};
+
+use crate::error::VerifyError;
+use crate::leaf::Leaf;
+use crate::lineage::Lineage;
+use crate::release::EXTENSION;
+use crate::verified::{Logged, Report, RoleReport};
+
+/// A metadata file and the `.tlog-proof` beside it, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The metadata file's bytes.
+    pub bytes: Vec<u8>,
+    /// The proof file's bytes; `None` if there is none, which is an error in its own right.
+    pub proof: Option<Vec<u8>>,
+}
+
+/// A repository's metadata as far as it is verified: signed by enough people, fresh, logged, witnessed.
+///
+/// Feed it the documents in TUF's order: roots, timestamp, snapshot, targets, delegated roles. After an error
+/// it is what it was before the call.
+#[derive(Debug, Clone)]
+pub struct TransparentSet {
+    anchor: Anchor,
+    now: Timestamp,
+    tuf: TrustedSet,
+    policy: Policy,
+    lineage: Lineage,
+    /// The lineage as this run found it: what a new snapshot must not fall behind.
+    before: Lineage,
+    logged: BTreeMap<String, Logged>,
+    seen: BTreeMap<(String, u64), Sha256Digest>,
+}
+
+impl TransparentSet {
+    /// Starts from the anchor, the first root and the checkpoints accepted in earlier runs.
+    ///
+    /// # Errors
+    /// `trust-anchor-untrusted` if the root is not the anchor's; `clock-behind-evidence`; `log-policy-invalid`;
+    /// any code of TUF or of the log proof.
+    pub fn new(anchor: Anchor, first: &Document, lineage: Lineage, now: Timestamp) -> Result<Self, VerifyError> {
+        let found = Anchor(sha256(&first.bytes));
+        if found != anchor {
+            return Err(VerifyError::AnchorMismatch { expected: anchor, found });
+        }
+        lineage.check_clock(now)?;
+        let tuf = TrustedSet::new(&first.bytes, now)?;
+        let policy = root_policy(tuf.root())?;
+        let mut set = Self {
+            anchor,
+            now,
+            tuf,
+            policy,
+            before: lineage.clone(),
+            lineage,
+            logged: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        };
+        set.accept("root", 1, first, None)?;
+        Ok(set)
+    }
+
+    /// Root version N+1: signed by the thresholds of N and N+1, proven under the policy of N.
+    pub fn update_root(&mut self, document: &Document) -> Result<(), VerifyError> {
+        let mut next = self.clone();
+        next.tuf.update_root(&document.bytes)?;
+        let version = next.tuf.root().version();
+        // `next.policy` is still that of the root before.
+        next.accept("root", version, document, None)?;
+        next.policy = root_policy(next.tuf.root())?;
+        *self = next;
+        Ok(())
+    }
+
+    /// The timestamp, which is not logged: it only points to a snapshot that is.
+    pub fn update_timestamp(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+        let mut next = self.tuf.clone();
+        next.update_timestamp(bytes)?;
+        self.tuf = next;
+        Ok(())
+    }
+
+    /// The snapshot that the timestamp lists.
+    ///
+    /// # Errors
+    /// Also `log-rollback` if a snapshot not seen before is proven only by a tree smaller than one accepted
+    /// in an earlier run: every publication logs a snapshot last, so a newer one has a larger tree.
+    pub fn update_snapshot(&mut self, document: &Document) -> Result<(), VerifyError> {
+        let mut next = self.clone();
+        next.tuf.update_snapshot(&document.bytes)?;
+        let version = next.tuf.snapshot().map_or(0, countersign_tuf::Snapshot::version);
+        let newest = !self.seen.contains_key(&("snapshot".to_owned(), version));
+        next.accept("snapshot", version, document, newest.then_some(&self.before))?;
+        *self = next;
+        Ok(())
+    }
+
+    /// The top-level targets that the snapshot lists.
+    pub fn update_targets(&mut self, document: &Document) -> Result<(), VerifyError> {
+        let mut next = self.clone();
+        next.tuf.update_targets(&document.bytes)?;
+        let version = next.tuf.targets().map_or(0, countersign_tuf::Targets::version);
+        next.accept("targets", version, document, None)?;
+        *self = next;
+        Ok(())
+    }
+
+    /// A role that the loaded role `parent` delegates to.
+    pub fn update_role(&mut self, role: &str, parent: &str, document: &Document) -> Result<(), VerifyError> {
+        let mut next = self.clone();
+        next.tuf.update_delegated(role, parent, &document.bytes)?;
+        let version = next.tuf.role(role).map_or(0, countersign_tuf::Targets::version);
+        next.accept(role, version, document, None)?;
+        *self = next;
+        Ok(())
+    }
+
+    /// Remembers a document accepted in an earlier run, so that another one of its version is noticed.
+    pub fn remember(&mut self, role: &str, version: u64, bytes: &[u8]) {
+        self.seen.insert((role.to_owned(), version), sha256(bytes));
+    }
+
+    /// The TUF state: what is loaded, and what it lists.
+    pub const fn tuf(&self) -> &TrustedSet {
+        &self.tuf
+    }
+
+    /// Which repository.
+    pub const fn anchor(&self) -> Anchor {
+        self.anchor
+    }
+
+    /// The transparency policy of the newest root.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The instant at which everything is judged.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The checkpoints accepted so far, some perhaps still to be proven consistent.
+    pub const fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// For discharging [`Lineage::open_links`].
+    pub const fn lineage_mut(&mut self) -> &mut Lineage {
+        &mut self.lineage
+    }
+
+    /// Where the loaded version of `role` is logged.
+    pub fn logged(&self, role: &str) -> Option<&Logged> {
+        self.logged.get(role)
+    }
+
+    /// What is established about the chain of roles down to `role`.
+    pub(crate) fn report(&self, role: Option<&str>) -> Report {
+        let chain = ["root", "timestamp", "snapshot", "targets"].into_iter().chain(role);
+        let roles = chain.filter_map(|role| self.role_report(role)).collect();
+        Report { repository: self.anchor, roles, checked_at: self.now }
+    }
+
+    fn role_report(&self, role: &str) -> Option<RoleReport> {
+        let signed = self.tuf.signed_by(role)?;
+        Some(RoleReport {
+            role: role.to_owned(),
+            version: signed.version,
+            expires: signed.expires,
+            threshold: signed.threshold,
+            keys: signed.keys,
+            signers: signed.signers,
+            logged: self.logged.get(role).cloned(),
+        })
+    }
+
+    /// The transparency rules for one document that TUF accepts.
+    fn accept(
+        &mut self,
+        role: &str,
+        version: u64,
+        document: &Document,
+        not_behind: Option<&Lineage>,
+    ) -> Result<(), VerifyError> {
+        let sha256 = sha256(&document.bytes);
+        let key = (role.to_owned(), version);
+        if self.seen.get(&key).is_some_and(|seen| *seen != sha256) {
+            return Err(VerifyError::DuplicateVersion { role: role.to_owned(), version });
+        }
+        let logged = self.check_logged(role, version, document, sha256)?;
+        if let Some(before) = not_behind {
+            let held = before.newest_size(&logged.origin);
+            if logged.tree_size < held {
+                return Err(VerifyError::LogRollback { origin: logged.origin, held, got: logged.tree_size });
+            }
+        }
+        self.seen.insert(key, sha256);
+        self.logged.insert(role.to_owned(), logged);
+        Ok(())
+    }
+
+    fn check_logged(
+        &mut self,
+        role: &str,
+        version: u64,
+        document: &Document,
+        sha256: Sha256Digest,
+    ) -> Result<Logged, VerifyError> {
+        let missing = |reason| VerifyError::ProofMissing { role: role.to_owned(), version, reason };
+        let malformed = |source| VerifyError::ProofMalformed { role: role.to_owned(), source };
+        let proof = document.proof.as_deref().ok_or(missing("there is no proof file beside it"))?;
+        let proof = TlogProof::parse(proof).map_err(malformed)?;
+        let entry = proof.extra.as_deref().ok_or(missing("its proof names no log entry"))?;
+        let leaf = Leaf::parse(entry).map_err(|_| missing("its proof is of something that is no metadata version"))?;
+        let length = u64::try_from(document.bytes.len()).unwrap_or(u64::MAX);
+        let same = leaf.repository == self.anchor
+            && leaf.role == role
+            && leaf.version == version
+            && leaf.length == length
+            && leaf.sha256 == sha256;
+        if !same {
+            return Err(missing("the proof beside it is of another file"));
+        }
+        let checked = self
+            .policy
+            .check_checkpoint(&proof.checkpoint, self.now)
+            .map_err(|source| VerifyError::Policy { role: role.to_owned(), source })?;
+        let checkpoint = &checked.checkpoint;
+        let leaf_hash = merkle::leaf_hash(entry);
+        merkle::verify_inclusion(proof.index, checkpoint.size, &leaf_hash, &checkpoint.root, &proof.hashes)
+            .map_err(|_| VerifyError::NotIncluded { role: role.to_owned(), version })?;
+        self.lineage.note(&checkpoint.origin, checkpoint.size, checkpoint.root)?;
+        for (_, time) in &checked.cosigners {
+            self.lineage.note_time(*time);
+        }
+        Ok(Logged {
+            origin: checkpoint.origin.clone(),
+            index: proof.index,
+            tree_size: checkpoint.size,
+            cosigners: checked.cosigners.clone(),
+        })
+    }
+}
+
+/// The transparency policy that a root carries in `x-countersign`.
+///
+/// # Errors
+/// `log-policy-invalid`: absent, another `apiVersion`, not a policy, without a log, or without witnesses.
+pub fn root_policy(root: &Root) -> Result<Policy, VerifyError> {
+    let invalid = |source| VerifyError::PolicyInvalid { version: root.version(), source };
+    let extension = root.extension(EXTENSION).ok_or_else(|| invalid(None))?;
+    if extension.get("apiVersion").and_then(Json::as_str) != Some("0.0.1") {
+        return Err(invalid(None));
+    }
+    let text = extension.get("policy").and_then(Json::as_str).ok_or_else(|| invalid(None))?;
+    let policy = Policy::parse(text.as_bytes()).map_err(|source| invalid(Some(source)))?;
+    policy.require_witnesses().map_err(|source| invalid(Some(source)))?;
+    if policy.logs().is_empty() {
+        return Err(invalid(None));
+    }
+    Ok(policy)
+}
