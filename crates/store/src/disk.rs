@@ -16,6 +16,8 @@ pub struct DiskFile {
     pub file: File,
     /// Where it was when it was opened; it may have been renamed since.
     pub path: PathBuf,
+    /// For a disk that keeps records of its own; the real one does not.
+    pub tag: Option<usize>,
 }
 
 /// The changes that a disk can be asked for. One call is one step that can fail or be cut short.
@@ -66,12 +68,12 @@ impl Disk for RealDisk {
             .mode(mode)
             .custom_flags(OFlags::NOFOLLOW.bits() as i32)
             .open(path)?;
-        Ok(DiskFile { file, path: path.to_owned() })
+        Ok(DiskFile { file, path: path.to_owned(), tag: None })
     }
 
     fn open_append(&self, path: &Path) -> io::Result<DiskFile> {
         let file = OpenOptions::new().append(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)?;
-        Ok(DiskFile { file, path: path.to_owned() })
+        Ok(DiskFile { file, path: path.to_owned(), tag: None })
     }
 
     fn write(&self, file: &mut DiskFile, bytes: &[u8]) -> io::Result<()> {
