@@ -142,7 +142,6 @@ codes! {
     LOG_INCLUSION_INVALID = "log-inclusion-invalid", Refused, "the proof does not show the entry in the log";
     LOG_PROOF_MALFORMED = "log-proof-malformed", Refused, "a proof or checkpoint is not well-formed";
     LOG_PROOF_MISSING = "log-proof-missing", Refused, "signed metadata has no proof that it was logged";
-    LOG_LEAF_MISMATCH = "log-leaf-mismatch", Refused, "the logged entry is about other metadata";
     LOG_TILE_MISMATCH = "log-tile-mismatch", Refused, "a tile or entry bundle does not hash to what the checkpoint says";
     LOG_TILE_MISSING = "log-tile-missing", Refused, "a tile or entry bundle that the checkpoint requires is absent";
     LOG_DUPLICATE_VERSION = "log-duplicate-version", Refused, "another file of the same role and version is in the log";
