@@ -186,6 +186,7 @@ codes! {
 
     // Publishing.
     PUBLISH_REPO_EXISTS = "publish-repo-exists", Usage, "there is a repository already";
+    PUBLISH_DIR_NOT_EMPTY = "publish-dir-not-empty", Usage, "the directory for a new repository holds something else";
     PUBLISH_REPO_MISSING = "publish-repo-missing", Usage, "there is no repository";
     PUBLISH_REPO_DAMAGED = "publish-repo-damaged", Refused, "the repository's files are damaged";
     PUBLISH_LOCKED = "publish-locked", Unavailable, "another publication is under way";
@@ -210,6 +211,7 @@ codes! {
     NAME_INVALID = "name-invalid", Usage, "a name has characters that are not allowed";
     USAGE = "usage", Usage, "the command was not understood";
     FILE_NOT_FOUND = "file-not-found", Usage, "a file does not exist";
+    FILE_NOT_REGULAR = "file-not-regular", Usage, "only regular files can be released";
     FILE_UNREADABLE = "file-unreadable", Unavailable, "a file cannot be read";
     STORAGE_FAILED = "storage-failed", Unavailable, "a file cannot be written";
     STATE_DAMAGED = "state-damaged", Refused, "this machine's record of a repository is damaged";
