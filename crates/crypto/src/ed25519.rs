@@ -36,11 +36,10 @@ const SMALL_ORDER_Y: [[u8; 32]; 5] = [
 
 /// Refuses a public key that is not canonical or of small order.
 pub(crate) fn check_public_key(key: &[u8; 32]) -> Result<(), KeyError> {
-    let y = without_sign(key);
-    if !less_than(&y, &P) {
+    if !is_canonical(key) {
         return Err(KeyError::NotCanonical(Algorithm::Ed25519));
     }
-    if SMALL_ORDER_Y.contains(&y) {
+    if SMALL_ORDER_Y.contains(&without_sign(key)) {
         return Err(KeyError::SmallOrder);
     }
     Ok(())
@@ -53,13 +52,18 @@ pub(crate) fn check_signature(signature: &[u8]) -> Result<(), SignatureError> {
     if !less_than(&s, &L) {
         return Err(SignatureError::ScalarRange);
     }
-    let y = without_sign(&r);
-    // With x = 0 (y = 1 or -1) the sign bit must be clear: RFC 8032 section 5.1.3 step 4.
-    let negative_zero = y != r && (y == small_number(1) || y == minus_one());
-    if negative_zero || !less_than(&y, &P) {
+    if !is_canonical(&r) {
         return Err(SignatureError::NotCanonical);
     }
     Ok(())
+}
+
+/// Whether a point has the one encoding that RFC 8032 section 5.1.3 decodes: `y < p`, and no sign where x is 0.
+fn is_canonical(point: &[u8; 32]) -> bool {
+    let y = without_sign(point);
+    let x_is_zero = y == small_number(1) || y == minus_one();
+    let negative = y != *point;
+    less_than(&y, &P) && !(x_is_zero && negative)
 }
 
 fn halves(signature: &[u8; SIGNATURE_BYTES]) -> ([u8; 32], [u8; 32]) {

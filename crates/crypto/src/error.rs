@@ -59,8 +59,8 @@ pub enum KeyError {
     /// Text that is not a PEM `PUBLIC KEY`.
     #[error("not a PEM public key: {0}")]
     Pem(&'static str),
-    /// A DER structure that is not a `SubjectPublicKeyInfo`.
-    #[error("not a SubjectPublicKeyInfo structure")]
+    /// A DER structure that is not a `SubjectPublicKeyInfo` of a kind that is read here.
+    #[error("not a SubjectPublicKeyInfo of a supported kind")]
     Der,
     /// More text or bytes than any key has.
     #[error("a public key is longer than any honest one")]

@@ -43,10 +43,9 @@ const fn prefix(algorithm: Algorithm) -> Option<&'static [u8]> {
     }
 }
 
-/// Key identifiers that are recognised only to be refused by name.
-const WEAK_IDENTIFIERS: [(&[u8], &str); 1] =
-    [(&[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x01], "DSA")];
-/// Same, with compressed points; the byte after the identifier of the curve tells.
+/// The identifier of DSA keys, recognised only to be refused by name.
+const DSA: [u8; 9] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x01];
+/// The identifier of elliptic-curve keys, and those of the two curves, for a telling error.
 const EC_KEY: [u8; 9] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
@@ -114,8 +113,8 @@ fn why_unknown(der: &[u8]) -> KeyError {
     // The algorithm identifier is in the first bytes whatever the lengths in front of it are.
     let head = &der[..der.len().min(40)];
     let has = |needle: &[u8]| head.windows(needle.len()).any(|window| window == needle);
-    if let Some((_, name)) = WEAK_IDENTIFIERS.iter().find(|(identifier, _)| has(identifier)) {
-        return KeyError::Weak((*name).to_owned());
+    if has(&DSA) {
+        return KeyError::Weak("DSA".to_owned());
     }
     if !has(&EC_KEY) {
         return KeyError::Der;
