@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod faulty_disk;
+pub mod sim;
 pub mod vectors;

@@ -1,0 +1,191 @@
+//! A transparency log in memory, written from the specifications and not from the code under test.
+//!
+//! It signs whatever it is told to: forks, shrunken trees, proofs of other leaves. RFC 6962 section 2.1, C2SP
+//! tlog-tiles, tlog-checkpoint, tlog-cosignature, tlog-proof.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_base::{Sha256Digest, Timestamp};
+use countersign_crypto::{SecretKey, sha256};
+
+/// A log's entries and nothing else; keys are given when something is signed.
+#[derive(Debug, Clone, Default)]
+pub struct SimLog {
+    /// The origin line.
+    pub origin: String,
+    /// The entries, in order.
+    pub entries: Vec<Vec<u8>>,
+}
+
+/// A key that signs notes, with its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// The key name: a log's origin, or a witness's name.
+    pub name: &'a str,
+    /// The secret key, Ed25519.
+    pub key: &'a SecretKey,
+}
+
+impl Named<'_> {
+    /// The vkey: signature type 0x01 for a log, 0x04 for a witness.
+    pub fn vkey(&self, kind: u8) -> String {
+        let id = hex::encode(self.key_id(kind));
+        let mut bytes = vec![kind];
+        bytes.extend(self.key.public_key().as_raw());
+        format!("{}+{id}+{}", self.name, STANDARD.encode(bytes))
+    }
+
+    fn key_id(&self, kind: u8) -> [u8; 4] {
+        let mut input = self.name.as_bytes().to_vec();
+        input.extend([b'\n', kind]);
+        input.extend(self.key.public_key().as_raw());
+        let digest = sha256(&input);
+        let [a, b, c, d, ..] = *digest.as_bytes();
+        [a, b, c, d]
+    }
+
+    fn line(&self, kind: u8, signature: &[u8]) -> String {
+        let mut bytes = self.key_id(kind).to_vec();
+        bytes.extend(signature);
+        format!("\u{2014} {} {}\n", self.name, STANDARD.encode(bytes))
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key.sign(message).expect("an Ed25519 key signs")
+    }
+
+    /// The log's own signature line under a note text.
+    pub fn log_line(&self, text: &str) -> String {
+        self.line(1, &self.sign(text.as_bytes()))
+    }
+
+    /// A witness's cosignature line under a note text.
+    pub fn cosignature_line(&self, text: &str, time: Timestamp) -> String {
+        let seconds = time.as_unix();
+        let mut signature = seconds.to_be_bytes().to_vec();
+        signature.extend(self.sign(format!("cosignature/v1\ntime {seconds}\n{text}").as_bytes()));
+        self.line(4, &signature)
+    }
+}
+
+impl SimLog {
+    /// The number of entries.
+    pub fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// The root hash of the first `size` entries.
+    pub fn root(&self, size: u64) -> Sha256Digest {
+        tree_hash(&self.leaves()[..index(size)])
+    }
+
+    /// The checkpoint text of the first `size` entries.
+    pub fn text(&self, size: u64) -> String {
+        format!("{}\n{size}\n{}\n", self.origin, STANDARD.encode(self.root(size).as_bytes()))
+    }
+
+    /// A checkpoint of `size`, signed by `log` and cosigned by `witnesses` at `time`.
+    pub fn checkpoint(&self, size: u64, log: Named<'_>, witnesses: &[Named<'_>], time: Timestamp) -> String {
+        let text = self.text(size);
+        let cosignatures: String =
+            witnesses.iter().map(|witness| witness.cosignature_line(&text, time)).collect();
+        format!("{text}\n{}{cosignatures}", log.log_line(&text))
+    }
+
+    /// A `.tlog-proof` of the entry at `at` in the tree of `size`, with the given signed checkpoint.
+    pub fn proof(&self, at: u64, size: u64, checkpoint: &str) -> Vec<u8> {
+        let leaves = self.leaves();
+        let hashes: String = inclusion(index(at), &leaves[..index(size)])
+            .iter()
+            .map(|hash| format!("{}\n", STANDARD.encode(hash.as_bytes())))
+            .collect();
+        let extra = STANDARD.encode(&self.entries[index(at)]);
+        format!("c2sp.org/tlog-proof@v1\nextra {extra}\nindex {at}\n{hashes}\n{checkpoint}").into_bytes()
+    }
+
+    /// Every tile and entry bundle of the tree of `size`, by path below `log/`.
+    pub fn tiles(&self, size: u64) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for (number, bundle) in self.entries[..index(size)].chunks(256).enumerate() {
+            let mut bytes = Vec::new();
+            for entry in bundle {
+                let length = u16::try_from(entry.len()).expect("an entry fits in a bundle");
+                bytes.extend(length.to_be_bytes());
+                bytes.extend(entry);
+            }
+            files.insert(tile_path("entries", number, bundle.len()), bytes);
+        }
+        let mut hashes = self.leaves();
+        hashes.truncate(index(size));
+        for level in 0.. {
+            if hashes.is_empty() {
+                break;
+            }
+            for (number, tile) in hashes.chunks(256).enumerate() {
+                let bytes = tile.iter().flat_map(|hash| *hash.as_bytes()).collect();
+                files.insert(tile_path(&level.to_string(), number, tile.len()), bytes);
+            }
+            hashes = hashes.chunks_exact(256).map(tree_hash).collect();
+        }
+        files
+    }
+
+    fn leaves(&self) -> Vec<Sha256Digest> {
+        self.entries.iter().map(|entry| leaf_hash(entry)).collect()
+    }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).expect("a simulated log fits in memory")
+}
+
+fn tile_path(level: &str, number: usize, width: usize) -> String {
+    assert!(number < 1000, "a simulated log has few tiles");
+    let partial = if width < 256 { format!(".p/{width}") } else { String::new() };
+    format!("tile/{level}/{number:03}{partial}")
+}
+
+/// RFC 6962: SHA-256(0x00 || entry).
+pub fn leaf_hash(entry: &[u8]) -> Sha256Digest {
+    sha256(&[&[0], entry].concat())
+}
+
+fn node_hash(left: &Sha256Digest, right: &Sha256Digest) -> Sha256Digest {
+    sha256(&[&[1][..], left.as_bytes(), right.as_bytes()].concat())
+}
+
+/// RFC 6962 MTH, by its definition.
+fn tree_hash(leaves: &[Sha256Digest]) -> Sha256Digest {
+    match leaves {
+        [] => sha256(b""),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(split(leaves.len()));
+            node_hash(&tree_hash(left), &tree_hash(right))
+        }
+    }
+}
+
+/// RFC 6962 PATH, by its definition.
+fn inclusion(at: usize, leaves: &[Sha256Digest]) -> Vec<Sha256Digest> {
+    if leaves.len() <= 1 {
+        return Vec::new();
+    }
+    let middle = split(leaves.len());
+    let (left, right) = leaves.split_at(middle);
+    let (mut path, sibling) =
+        if at < middle { (inclusion(at, left), right) } else { (inclusion(at - middle, right), left) };
+    path.push(tree_hash(sibling));
+    path
+}
+
+/// The largest power of two smaller than `count`.
+fn split(count: usize) -> usize {
+    let mut power = 1;
+    while power * 2 < count {
+        power *= 2;
+    }
+    power
+}

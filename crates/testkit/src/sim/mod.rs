@@ -1,0 +1,367 @@
+//! A whole repository in memory with every key at hand: what an attacker could make who has them.
+//!
+//! Metadata is plain [`Json`] that a test edits freely; nothing is checked. [`Sim::publish`] does what an honest
+//! publisher does; each of its steps is also there by itself, so that an attack replaces exactly one of them.
+
+pub mod log;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use countersign_base::json::Json;
+use countersign_base::{Anchor, Sha256Digest, Timestamp, canonical};
+use countersign_crypto::{Algorithm, SecretKey, sha256, sha512};
+
+use self::log::{Named, SimLog};
+
+/// The name of the one product of a new [`Sim`].
+pub const PRODUCT: &str = "node";
+/// The origin of its log.
+pub const ORIGIN: &str = "log.example/sim";
+/// The name of its first witness.
+pub const WITNESS: &str = "witness.example/w1";
+
+/// A repository, its keys, its log and its served files.
+pub struct Sim {
+    /// The instant of everything signed.
+    pub now: Timestamp,
+    /// Secret keys by name: `root-1`..`root-3`, `snapshot`, `timestamp`, `node-1`, `node-2`, `log`, `witness`, and
+    /// whatever a test adds.
+    pub keys: BTreeMap<String, SecretKey>,
+    /// The signed part of each role's current metadata.
+    pub signed: BTreeMap<String, Json>,
+    /// Who signs each role.
+    pub signers: BTreeMap<String, Vec<String>>,
+    /// The log.
+    pub log: SimLog,
+    /// Names of the keys that cosign.
+    pub witnesses: Vec<(String, String)>,
+    /// The served tree: path to bytes.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// The bytes of each role's current metadata file.
+    pub bytes: BTreeMap<String, Vec<u8>>,
+    anchor: Anchor,
+}
+
+impl Sim {
+    /// A repository with one product that has no release yet, published.
+    pub fn new(now: Timestamp) -> Self {
+        let mut sim = Self {
+            now,
+            keys: BTreeMap::new(),
+            signed: BTreeMap::new(),
+            signers: BTreeMap::new(),
+            log: SimLog { origin: ORIGIN.to_owned(), entries: Vec::new() },
+            witnesses: vec![(WITNESS.to_owned(), "witness".to_owned())],
+            files: BTreeMap::new(),
+            bytes: BTreeMap::new(),
+            anchor: Anchor(Sha256Digest([0; 32])),
+        };
+        for name in
+            ["root-1", "root-2", "root-3", "snapshot", "timestamp", "node-1", "node-2", "log", "witness"]
+        {
+            sim.add_key(name);
+        }
+        let signers = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        sim.signers.insert("root".to_owned(), signers(&["root-1", "root-2"]));
+        sim.signers.insert("targets".to_owned(), signers(&["root-1", "root-2"]));
+        sim.signers.insert("snapshot".to_owned(), signers(&["snapshot"]));
+        sim.signers.insert("timestamp".to_owned(), signers(&["timestamp"]));
+        sim.signers.insert(PRODUCT.to_owned(), signers(&["node-1", "node-2"]));
+        sim.first_metadata();
+        sim.anchor = Anchor(sha256(&sim.envelope("root")));
+        sim.publish(&["root", "targets", PRODUCT]);
+        sim
+    }
+
+    /// Makes a key whose seed is the digest of its name: the same in every run.
+    pub fn add_key(&mut self, name: &str) {
+        let seed = *sha256(format!("simulated key {name}").as_bytes()).as_bytes();
+        let key = SecretKey::from_seed(Algorithm::Ed25519, &seed).expect("an Ed25519 seed gives a key");
+        self.keys.insert(name.to_owned(), key);
+    }
+
+    /// The anchor: SHA-256 of the first root.
+    pub const fn anchor(&self) -> Anchor {
+        self.anchor
+    }
+
+    /// The key object of a key in TUF metadata.
+    pub fn key_json(&self, name: &str) -> Json {
+        let public = hex::encode(self.keys[name].public_key().as_raw());
+        Json::object([
+            ("keytype", Json::from("ed25519")),
+            ("scheme", Json::from("ed25519")),
+            ("keyval", Json::object([("public", Json::from(public))])),
+        ])
+    }
+
+    /// The key id that honest metadata uses.
+    pub fn key_id(&self, name: &str) -> String {
+        sha256(&canonical::olpc(&self.key_json(name))).to_string()
+    }
+
+    /// The transparency policy text of the honest root.
+    pub fn policy(&self) -> String {
+        let log = Named { name: ORIGIN, key: &self.keys["log"] }.vkey(1);
+        let witness = Named { name: WITNESS, key: &self.keys["witness"] }.vkey(4);
+        format!("log {log}\nwitness w1 {witness}\nquorum w1\n")
+    }
+
+    /// Adds a file to the product's metadata and to the served tree; [`Sim::publish`] makes it visible.
+    pub fn add_release(&mut self, version: &str, name: &str, content: &[u8]) {
+        let digest = sha256(content);
+        let path = format!("{PRODUCT}/{version}/linux-amd64/{name}");
+        let info = [("channel", Json::from("stable")), ("mode", Json::from("755"))];
+        let entry = Json::object([
+            ("length", Json::Integer(content.len() as i64)),
+            (
+                "hashes",
+                Json::object([
+                    ("sha256", Json::from(digest.to_string())),
+                    ("sha512", Json::from(sha512(content).to_string())),
+                ]),
+            ),
+            ("custom", Json::object([("x-countersign", Json::object(info))])),
+        ]);
+        member(self.role(PRODUCT), "targets").insert(path, entry);
+        let file = format!("targets/{PRODUCT}/{version}/linux-amd64/{digest}.{name}");
+        self.files.insert(file, content.to_vec());
+    }
+
+    /// The signed part of a role, for editing.
+    pub fn role(&mut self, role: &str) -> &mut Json {
+        self.signed.get_mut(role).expect("the role exists")
+    }
+
+    /// The version number in a role's signed part.
+    pub fn version(&self, role: &str) -> i64 {
+        self.signed[role].get("version").and_then(Json::as_integer).expect("metadata has a version")
+    }
+
+    /// Sets the version number in a role's signed part.
+    pub fn set_version(&mut self, role: &str, version: i64) {
+        object(self.role(role)).insert("version".to_owned(), Json::Integer(version));
+    }
+
+    /// Raises the version of each of `roles`, then publishes them.
+    pub fn publish_next(&mut self, roles: &[&str]) {
+        for role in roles {
+            let next = self.version(role) + 1;
+            self.set_version(role, next);
+        }
+        self.publish(roles);
+    }
+
+    /// Signs and logs `roles` as they are, then a new snapshot and timestamp, and serves all of it.
+    pub fn publish(&mut self, roles: &[&str]) {
+        for role in roles {
+            let bytes = self.envelope(role);
+            self.bytes.insert((*role).to_owned(), bytes);
+        }
+        self.point_snapshot();
+        let mut logged = roles.to_vec();
+        logged.push("snapshot");
+        self.log_and_serve(&logged);
+        self.point_timestamp();
+        self.serve_timestamp();
+    }
+
+    /// Makes the next snapshot list every role's current bytes, signed.
+    pub fn point_snapshot(&mut self) {
+        let mut meta = BTreeMap::new();
+        for role in
+            self.bytes.keys().filter(|role| !matches!(role.as_str(), "root" | "snapshot" | "timestamp"))
+        {
+            meta.insert(format!("{role}.json"), self.describe(role));
+        }
+        let next = self.version("snapshot") + 1;
+        let snapshot = object(self.role("snapshot"));
+        snapshot.insert("meta".to_owned(), Json::Object(meta));
+        self.set_version("snapshot", next);
+        let bytes = self.envelope("snapshot");
+        self.bytes.insert("snapshot".to_owned(), bytes);
+    }
+
+    /// Makes the next timestamp list the current snapshot, signed.
+    pub fn point_timestamp(&mut self) {
+        let meta = Json::object([("snapshot.json", self.describe("snapshot"))]);
+        let next = self.version("timestamp") + 1;
+        object(self.role("timestamp")).insert("meta".to_owned(), meta);
+        self.set_version("timestamp", next);
+        let bytes = self.envelope("timestamp");
+        self.bytes.insert("timestamp".to_owned(), bytes);
+    }
+
+    /// Appends a leaf for each role, then serves its file with a proof at the new size, and the tiles.
+    pub fn log_and_serve(&mut self, roles: &[&str]) {
+        let first = self.log.size();
+        for role in roles {
+            let leaf = self.leaf(role, &self.bytes[*role]);
+            self.log.entries.push(leaf);
+        }
+        let size = self.log.size();
+        let checkpoint = self.checkpoint(&self.log, size);
+        for (at, role) in (first..).zip(roles) {
+            let proof = self.log.proof(at, size, &checkpoint);
+            self.serve(role, Some(proof));
+        }
+        self.serve_log(size, &checkpoint);
+    }
+
+    /// Serves a role's current bytes as `N.role.json`, with or without a proof beside it.
+    pub fn serve(&mut self, role: &str, proof: Option<Vec<u8>>) {
+        let name = format!("metadata/{}.{role}.json", self.version(role));
+        self.files.insert(name.clone(), self.bytes[role].clone());
+        match proof {
+            Some(proof) => self.files.insert(format!("{name}.tlog-proof"), proof),
+            None => self.files.remove(&format!("{name}.tlog-proof")),
+        };
+    }
+
+    /// Serves the current timestamp.
+    pub fn serve_timestamp(&mut self) {
+        self.files.insert("metadata/timestamp.json".to_owned(), self.bytes["timestamp"].clone());
+    }
+
+    /// Serves the checkpoint and the tiles of the tree of `size`.
+    pub fn serve_log(&mut self, size: u64, checkpoint: &str) {
+        self.files.insert("log/checkpoint".to_owned(), checkpoint.as_bytes().to_vec());
+        for (path, bytes) in self.log.tiles(size) {
+            self.files.insert(format!("log/{path}"), bytes);
+        }
+    }
+
+    /// A checkpoint of `log`, signed by the log key and cosigned by all of [`Sim::witnesses`].
+    pub fn checkpoint(&self, log: &SimLog, size: u64) -> String {
+        let witnesses: Vec<_> =
+            self.witnesses.iter().map(|(name, key)| Named { name, key: &self.keys[key] }).collect();
+        log.checkpoint(size, Named { name: &log.origin, key: &self.keys["log"] }, &witnesses, self.now)
+    }
+
+    /// The log entry of a metadata file, without `changes`.
+    pub fn leaf(&self, role: &str, bytes: &[u8]) -> Vec<u8> {
+        format!(
+            r#"{{"apiVersion":"0.0.1","kind":"tufmetadata","spec":{{"length":{},"repository":"{}","role":"{role}","sha256":"{}","version":{}}}}}"#,
+            bytes.len(),
+            self.anchor.0,
+            sha256(bytes),
+            self.version(role),
+        )
+        .into_bytes()
+    }
+
+    /// A role's signed part, signed by its usual signers.
+    pub fn envelope(&self, role: &str) -> Vec<u8> {
+        let signers: Vec<&str> = self.signers[role].iter().map(String::as_str).collect();
+        self.envelope_by(role, &signers)
+    }
+
+    /// A role's signed part, signed by the named keys.
+    pub fn envelope_by(&self, role: &str, signers: &[&str]) -> Vec<u8> {
+        let signed = &self.signed[role];
+        let signatures = signers.iter().map(|name| self.signature(signed, name)).collect();
+        canonical::olpc(&Json::object([("signatures", Json::Array(signatures)), ("signed", signed.clone())]))
+    }
+
+    /// One signature object over a signed part.
+    pub fn signature(&self, signed: &Json, name: &str) -> Json {
+        let signature = self.keys[name].sign(&canonical::olpc(signed)).expect("an Ed25519 key signs");
+        Json::object([("keyid", Json::from(self.key_id(name))), ("sig", Json::from(hex::encode(signature)))])
+    }
+
+    /// Version, length and hash of a role's current bytes, as a parent lists them.
+    pub fn describe(&self, role: &str) -> Json {
+        let bytes = &self.bytes[role];
+        Json::object([
+            ("version", Json::Integer(self.version(role))),
+            ("length", Json::Integer(bytes.len() as i64)),
+            ("hashes", Json::object([("sha256", Json::from(sha256(bytes).to_string()))])),
+        ])
+    }
+
+    /// Writes the served tree to `dir`, which is emptied first.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write(&self, dir: &Path) {
+        if dir.exists() {
+            std::fs::remove_dir_all(dir).expect("the old tree goes away");
+        }
+        for (path, bytes) in &self.files {
+            let path = dir.join(path);
+            std::fs::create_dir_all(path.parent().expect("has a parent")).expect("folders are made");
+            std::fs::write(path, bytes).expect("files are written");
+        }
+    }
+
+    fn first_metadata(&mut self) {
+        let role_keys = |sim: &Self, names: &[&str], threshold: i64| {
+            let ids: Vec<Json> = names.iter().map(|name| Json::from(sim.key_id(name))).collect();
+            Json::object([("keyids", Json::Array(ids)), ("threshold", Json::Integer(threshold))])
+        };
+        let keys = |sim: &Self, names: &[&str]| {
+            Json::object(names.iter().map(|name| (sim.key_id(name), sim.key_json(name))))
+        };
+        let root_names = ["root-1", "root-2", "root-3"];
+        let roles = Json::object([
+            ("root", role_keys(self, &root_names, 2)),
+            ("targets", role_keys(self, &root_names, 2)),
+            ("snapshot", role_keys(self, &["snapshot"], 1)),
+            ("timestamp", role_keys(self, &["timestamp"], 1)),
+        ]);
+        let policy = [("apiVersion", Json::from("0.0.1")), ("policy", Json::from(self.policy()))];
+        let root = [
+            ("consistent_snapshot", Json::Bool(true)),
+            ("keys", keys(self, &["root-1", "root-2", "root-3", "snapshot", "timestamp"])),
+            ("roles", roles),
+            ("x-countersign", Json::object(policy)),
+        ];
+        let delegation = Json::object([
+            ("name", Json::from(PRODUCT)),
+            ("keyids", Json::Array(vec![self.key_id("node-1").into(), self.key_id("node-2").into()])),
+            ("threshold", Json::Integer(2)),
+            ("terminating", Json::Bool(true)),
+            ("paths", Json::Array(vec![format!("{PRODUCT}/*/*/*").into()])),
+        ]);
+        let delegations =
+            [("keys", keys(self, &["node-1", "node-2"])), ("roles", Json::Array(vec![delegation]))];
+        let empty = || Json::object::<String>([]);
+        self.start("root", 1, root);
+        self.start("targets", 1, [("targets", empty()), ("delegations", Json::object(delegations))]);
+        self.start(PRODUCT, 1, [("targets", empty())]);
+        // The first publication raises these two to 1.
+        self.start("snapshot", 0, [("meta", empty())]);
+        self.start("timestamp", 0, [("meta", empty())]);
+    }
+
+    fn start<const N: usize>(&mut self, role: &str, version: i64, members: [(&str, Json); N]) {
+        let kind = if role == PRODUCT { "targets" } else { role };
+        let mut signed = Json::object(members);
+        let common = object(&mut signed);
+        common.insert("_type".to_owned(), Json::from(kind));
+        common.insert("spec_version".to_owned(), Json::from("1.0.34"));
+        common.insert("version".to_owned(), Json::Integer(version));
+        common.insert("expires".to_owned(), Json::from(self.now.plus_days(30).to_string()));
+        self.signed.insert(role.to_owned(), signed);
+    }
+}
+
+/// The members of an object, for editing.
+///
+/// # Panics
+/// If `value` is none.
+pub fn object(value: &mut Json) -> &mut BTreeMap<String, Json> {
+    match value {
+        Json::Object(members) => members,
+        other => panic!("not an object: {other:?}"),
+    }
+}
+
+/// The members of the object `key` of an object, for editing.
+///
+/// # Panics
+/// If there is none.
+pub fn member<'a>(value: &'a mut Json, key: &str) -> &'a mut BTreeMap<String, Json> {
+    object(object(value).get_mut(key).expect("the member exists"))
+}
