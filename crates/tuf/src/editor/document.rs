@@ -1,0 +1,116 @@
+//! The `signed` object while it is edited, and the tables of keys in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_base::{Json, Timestamp as Time};
+use countersign_crypto::PublicKey;
+
+use crate::error::TufError;
+use crate::metadata::{Key, Role, SPEC_VERSION, key_id, key_json, number};
+
+/// A `signed` object.
+#[derive(Debug, Clone)]
+pub(super) struct Document(BTreeMap<String, Json>);
+
+impl Document {
+    /// Version 1 of a file of this type.
+    pub(super) fn new(kind: &str, expires: Time) -> Self {
+        let mut document = Self(BTreeMap::new());
+        document.set("_type", Json::from(kind));
+        document.set("spec_version", Json::from(SPEC_VERSION));
+        document.set_version(1);
+        document.set_expires(expires);
+        document
+    }
+
+    /// The version after `file`, with all it holds.
+    pub(super) fn next<T: Role>(file: &T) -> Self {
+        let mut document = Self(file.signed().as_object().cloned().unwrap_or_default());
+        document.set("spec_version", Json::from(SPEC_VERSION));
+        document.set_version(file.version() + 1);
+        document
+    }
+
+    pub(super) fn set(&mut self, member: &str, value: Json) {
+        self.0.insert(member.to_owned(), value);
+    }
+
+    pub(super) fn remove(&mut self, member: &str) {
+        self.0.remove(member);
+    }
+
+    pub(super) fn set_version(&mut self, version: u64) {
+        self.set("version", number(version));
+    }
+
+    pub(super) fn set_expires(&mut self, expires: Time) {
+        self.set("expires", Json::from(expires.to_string()));
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.0
+            .get("version")
+            .and_then(Json::as_integer)
+            .and_then(|number| u64::try_from(number).ok())
+            .unwrap_or(0)
+    }
+
+    /// The object under `member`, made if it is not there.
+    pub(super) fn object(&mut self, member: &str) -> &mut BTreeMap<String, Json> {
+        object_in(&mut self.0, member)
+    }
+
+    pub(super) fn into_json(self) -> Json {
+        Json::Object(self.0)
+    }
+}
+
+/// The object under `member` of `members`, made if it is not there.
+pub(super) fn object_in<'a>(
+    members: &'a mut BTreeMap<String, Json>,
+    member: &str,
+) -> &'a mut BTreeMap<String, Json> {
+    let value = members.entry(member.to_owned()).or_insert_with(|| Json::Object(BTreeMap::new()));
+    if value.as_object().is_none() {
+        *value = Json::Object(BTreeMap::new());
+    }
+    match value {
+        Json::Object(object) => object,
+        _ => unreachable!("made an object above"),
+    }
+}
+
+/// Ids for `keys` in `table`: the one that a key has there already, else its digest, which is then added.
+pub(super) fn list_keys(
+    role: &str,
+    table: &mut BTreeMap<String, Json>,
+    keys: &[PublicKey],
+    threshold: u32,
+) -> Result<Json, TufError> {
+    if threshold == 0 || keys.len() < threshold as usize {
+        return Err(TufError::ThresholdUnreachable { role: role.to_owned(), threshold, keys: keys.len() });
+    }
+    let mut ids = Vec::new();
+    for key in keys {
+        let known = table
+            .iter()
+            .find(|(id, json)| Key::read(id, json).is_ok_and(|listed| listed.usable() == Some(key)));
+        let id = known.map_or_else(|| key_id(key), |(id, _)| id.clone());
+        if ids.contains(&id) {
+            return Err(TufError::KeyDuplicate { role: role.to_owned(), first: id.clone(), second: id });
+        }
+        table.entry(id.clone()).or_insert_with(|| key_json(key));
+        ids.push(id);
+    }
+    Ok(Json::from(ids))
+}
+
+/// Drops keys from `table` that none of `roles` lists.
+pub(super) fn drop_unlisted<'a>(table: &mut BTreeMap<String, Json>, roles: impl Iterator<Item = &'a Json>) {
+    let ids: BTreeSet<String> = roles
+        .filter_map(|role| role.get("keyids")?.as_array())
+        .flatten()
+        .filter_map(|id| id.as_str().map(str::to_owned))
+        .collect();
+    table.retain(|id, _| ids.contains(id));
+}
