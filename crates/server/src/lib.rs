@@ -1,1 +1,65 @@
 //! HTTP: serves a repository, a log and a witness.
+//!
+//! A repository is static files, so any web server or bucket can serve one; this is the one that needs no
+//! set-up. It serves `metadata/ targets/ attestations/ log/` and nothing else, in constant memory, and holds
+//! every peer to limits: connections, header time, body size, stalls. It trusts no one and signs nothing;
+//! the witness's decisions are in `countersign-log`.
+//!
+//! Written on `tokio::fs`-like blocking reads rather than with `tower-http`'s `ServeDir`: that one follows
+//! symbolic links, serves dotfiles, and knows nothing of which of our files may be cached.
+#![forbid(unsafe_code)]
+
+mod file;
+mod listen;
+mod patience;
+mod range;
+mod repository;
+mod resource;
+
+use std::io;
+use std::path::PathBuf;
+
+use countersign_base::code::{self, Code, Explain};
+
+pub use listen::{Listening, MAX_CONNECTIONS, StopHandle, Until, stop};
+pub use repository::serve_repository;
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address is in use, not ours, or not an address.
+    #[error("cannot listen on `{}`", countersign_base::text::escape(.address))]
+    Listen {
+        /// As given.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no repository to serve.
+    #[error("`{}` is not a repository: it has no metadata folder", .path.display())]
+    NoRepository {
+        /// As given.
+        path: PathBuf,
+    },
+    /// The system refused a thread, a signal handler or the like.
+    #[error("the server cannot go on")]
+    System(#[source] io::Error),
+}
+
+impl Explain for ServeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Listen { .. } | Self::System(_) => code::SERVE_FAILED,
+            Self::NoRepository { .. } => code::PUBLISH_REPO_MISSING,
+        }
+    }
+
+    fn fix(&self) -> Option<String> {
+        match self {
+            Self::Listen { .. } => Some("listen on a free port, such as 127.0.0.1:0".to_owned()),
+            Self::NoRepository { .. } => Some("make one with `countersign init`".to_owned()),
+            Self::System(_) => None,
+        }
+    }
+}

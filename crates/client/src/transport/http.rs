@@ -28,6 +28,8 @@ const MAX_REDIRECTS: usize = 3;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Read from the socket at once, so also the most that is read past a limit.
 const INPUT_BUFFER_BYTES: usize = 32 * 1024;
+/// A connection unused for longer is not used again: the server may be closing it (ours waits 15 s).
+const MAX_IDLE_SECONDS: u64 = 10;
 /// What headers, a TLS handshake and framing may add to the content, besides 1 part in 64 of it.
 const FRAMING_BYTES: u64 = 64 * 1024;
 
@@ -82,7 +84,8 @@ impl HttpTransport {
             .send(body)
             .map_err(|error| failure(&url, limit, error))?;
         refuse_encoding(&url, response.headers())?;
-        let content_type = text_header(response.headers(), header::CONTENT_TYPE).unwrap_or_default().to_owned();
+        let content_type =
+            text_header(response.headers(), header::CONTENT_TYPE).unwrap_or_default().to_owned();
         let status = response.status().as_u16();
         let body = read_at_most(&url, &mut response, limit)?;
         Ok(Answer { status, content_type, body })
@@ -142,9 +145,9 @@ impl HttpTransport {
         } else {
             target.to_owned()
         };
-        let elsewhere = || FetchError::UrlRefused {
-            url: target.chars().take(200).collect(),
-            reason: "a redirect leads to another place",
+        let elsewhere = || FetchError::RedirectRefused {
+            what: from.to_owned(),
+            target: target.chars().take(200).collect(),
         };
         // The slash after the origin: `https://example.org` is a prefix of `https://example.org.evil/`.
         let same = absolute.strip_prefix(self.base.origin()).is_some_and(|rest| rest.starts_with('/'));
@@ -223,6 +226,7 @@ fn new_agent(tls: bool, allowance: Allowance) -> Agent {
         .accept_encoding("identity")
         .max_response_header_size(MAX_HEADER_BYTES)
         .input_buffer_size(INPUT_BUFFER_BYTES)
+        .max_idle_age(Duration::from_secs(MAX_IDLE_SECONDS))
         .timeout_connect(stall)
         .timeout_send_request(stall)
         .timeout_recv_response(stall)
@@ -353,9 +357,7 @@ fn failure(url: &str, limit: u64, error: ureq::Error) -> FetchError {
             Some(Exceeded::Large) => FetchError::TooLarge { what, limit },
             None => FetchError::Failed { what, reason: inner.to_string() },
         },
-        ureq::Error::LargeResponseHeader(..) => {
-            FetchError::TooLarge { what, limit: MAX_HEADER_BYTES as u64 }
-        }
+        ureq::Error::LargeResponseHeader(..) => FetchError::TooLarge { what, limit: MAX_HEADER_BYTES as u64 },
         // Below TLS, our own errors arrive inside an I/O error.
         ureq::Error::Io(error) => match inner_error(&error) {
             Some(Exceeded::Slow) => slow("it trickles"),

@@ -10,7 +10,7 @@ mod meter;
 
 use std::io::{self, Write};
 
-use countersign_base::code::{self, Code, Explain};
+use countersign_base::code::{self, Class, Code, Explain};
 use countersign_base::text::escape;
 
 pub use file::FileTransport;
@@ -100,13 +100,21 @@ pub enum FetchError {
         /// The system's or server's words.
         reason: String,
     },
-    /// A URL that is never used: another scheme, credentials, a query, a redirect to elsewhere.
+    /// A URL that is never used: another scheme, credentials, a query.
     #[error("`{}` cannot be used: {reason}", escape(.url))]
     UrlRefused {
         /// The URL.
         url: String,
         /// Why not.
         reason: &'static str,
+    },
+    /// A server that sends its readers to another place.
+    #[error("{} redirects to another place, `{}`", escape(.what), escape(.target))]
+    RedirectRefused {
+        /// URL.
+        what: String,
+        /// Where to.
+        target: String,
     },
     /// Plain HTTP to another machine.
     #[error("`{}` is plain http to another machine", escape(.url))]
@@ -140,10 +148,18 @@ impl Explain for FetchError {
             Self::WrongLength { .. } => code::ARTIFACT_DIGEST_MISMATCH,
             Self::TooSlow { .. } => code::FETCH_TOO_SLOW,
             Self::Failed { .. } => code::FETCH_FAILED,
-            Self::UrlRefused { .. } => code::FETCH_URL_REFUSED,
+            Self::UrlRefused { .. } | Self::RedirectRefused { .. } => code::FETCH_URL_REFUSED,
             Self::TlsRequired { .. } => code::FETCH_TLS_REQUIRED,
             Self::PathUnsafe { .. } => code::TUF_NAME_UNSAFE,
             Self::Sink(_) => code::STORAGE_FAILED,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            // The user named the first URL; where a redirect leads is the server's doing.
+            Self::RedirectRefused { .. } => Class::Refused,
+            _ => self.code().class(),
         }
     }
 
@@ -195,8 +211,20 @@ mod tests {
         for good in ["metadata/1.root.json", "log/tile/0/x001/067.p/12", "a/%2e%2e%2fx.json", "a..b/c d"] {
             assert!(components(good).is_ok(), "{good}");
         }
-        for bad in ["", "/a", "a/", "a//b", "..", "a/../b", "a/./b", ".countersign/x", "a/.b", "a\\b", "a\0b", "a\nb"]
-        {
+        for bad in [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "..",
+            "a/../b",
+            "a/./b",
+            ".countersign/x",
+            "a/.b",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+        ] {
             assert!(components(bad).is_err(), "{bad:?}");
         }
         assert!(components(&"a".repeat(MAX_PATH_BYTES + 1)).is_err());

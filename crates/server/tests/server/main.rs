@@ -1,0 +1,5 @@
+//! Tests of the servers, over real sockets on loopback.
+
+mod live;
+mod repository;
+mod slow;
