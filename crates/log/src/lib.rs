@@ -1,1 +1,23 @@
-//! The log: sequencer, admission, witness and fsck.
+//! The log: sequencer, admission of metadata, witness and `fsck`.
+//!
+//! - [`Sequencer`]: an append-only log in a folder, durable before acknowledged, served as static files.
+//! - [`admission`]: metadata becomes an entry only if it verifies under the repository's logged root chain.
+//! - [`Witness`]: cosigns a log's checkpoints as long as each extends the one before; [`cosign`] asks for that.
+//! - [`fsck`]: proves a whole log from its public files.
+//!
+//! Formats, hashes and decisions are `tlog`'s; here they meet the disk. Time is an argument: no clock here.
+//! Not here: HTTP.
+#![forbid(unsafe_code)]
+
+pub mod cosign;
+mod error;
+mod fsck;
+mod sequencer;
+mod tree;
+pub mod witness;
+
+pub use cosign::{CosignError, Cosigner, LocalCosigner};
+pub use error::LogError;
+pub use fsck::{FsckReport, Trust, fsck};
+pub use sequencer::{LogKey, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, Sequencer};
+pub use witness::{LogList, LogListError, Response, Witness, WitnessError};

@@ -51,6 +51,12 @@ impl Dir {
         Ok(Self { root: root.to_owned(), disk, mode, synced: Arc::default() })
     }
 
+    /// Opens a directory that must exist, for reading: nothing is created and nothing synced.
+    pub fn existing(root: &Path) -> Result<Self, StoreError> {
+        fs::read_dir(root).map_err(StoreError::io("read the folder", root))?;
+        Ok(Self { root: root.to_owned(), disk: Arc::new(RealDisk), mode: 0o644, synced: Arc::default() })
+    }
+
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
