@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use countersign_base::Sha256Digest;
 use countersign_base::json::Json;
 use countersign_base::name::{Channel, Platform, ProductName, TargetPath, Version};
-use countersign_tuf::TargetFile;
+use countersign_tuf::metadata::TargetFile;
+use countersign_tuf::{Role as _, Search};
 
 use crate::error::VerifyError;
 use crate::release::{EXTENSION, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
@@ -32,7 +33,8 @@ impl TransparentSet {
     /// The names of the products: the roles that targets delegates to and that can be product names.
     pub fn products(&self) -> Vec<ProductName> {
         let Some(targets) = self.tuf().targets() else { return Vec::new() };
-        targets.delegated_roles().filter_map(|role| role.parse().ok()).collect()
+        let delegated = targets.delegations().into_iter().flat_map(|delegations| delegations.roles());
+        delegated.filter_map(|role| role.name.parse().ok()).collect()
     }
 
     /// The files of the wanted release, at least one.
@@ -50,7 +52,8 @@ impl TransparentSet {
                 .map(|release| &release.path.version)
                 .max(),
         };
-        let files: Vec<_> = here().filter(|release| Some(&release.path.version) == version).cloned().collect();
+        let files: Vec<_> =
+            here().filter(|release| Some(&release.path.version) == version).cloned().collect();
         if files.is_empty() {
             return Err(VerifyError::VersionUnknown {
                 product: wanted.product.to_string(),
@@ -72,11 +75,13 @@ impl TransparentSet {
         let mut found = Vec::new();
         for product in self.products() {
             let Some(role) = self.tuf().role(product.as_str()) else { continue };
-            if !role.targets().any(|(_, entry)| entry.sha256() == Some(sha256) && entry.length() == length) {
+            if !role.targets().any(|(_, entry)| entry.hashes.sha256 == Some(sha256) && entry.length == length)
+            {
                 continue;
             }
             let releases = self.releases(&product)?;
-            let same = releases.into_iter().filter(|release| release.sha256 == sha256 && release.length == length);
+            let same =
+                releases.into_iter().filter(|release| release.sha256 == sha256 && release.length == length);
             found.extend(self.vouch(&product, same.collect())?);
         }
         Ok(found)
@@ -91,7 +96,11 @@ impl TransparentSet {
         self.vouch(product, releases)
     }
 
-    fn vouch(&self, product: &ProductName, releases: Vec<Release>) -> Result<Vec<Verified<Release>>, VerifyError> {
+    fn vouch(
+        &self,
+        product: &ProductName,
+        releases: Vec<Release>,
+    ) -> Result<Vec<Verified<Release>>, VerifyError> {
         self.lineage().require_proven()?;
         let report = self.report(Some(product.as_str()));
         Ok(releases.into_iter().map(|release| Verified::new(release, report.clone())).collect())
@@ -109,7 +118,7 @@ impl TransparentSet {
         let mut releases = Vec::new();
         for (path, entry) in role.targets() {
             let Ok(path) = path.parse::<TargetPath>() else { continue };
-            if path.product != *product || self.tuf().role_of_target(&path.to_string()) != Some(product.as_str()) {
+            if path.product != *product || !self.speaks_for(product.as_str(), &path.to_string()) {
                 continue;
             }
             releases.push(self.release(path, entry, floor.clone())?);
@@ -119,7 +128,8 @@ impl TransparentSet {
             releases.iter().map(|release| (release.channel.clone(), release.path.platform.clone())).collect();
         for (channel, platform) in keys {
             let same = |release: &&Release| release.channel == channel && release.path.platform == platform;
-            let Some(newest) = releases.iter().filter(same).map(|release| release.path.version.clone()).max() else {
+            let Some(newest) = releases.iter().filter(same).map(|release| release.path.version.clone()).max()
+            else {
                 continue;
             };
             for release in &mut releases {
@@ -131,16 +141,26 @@ impl TransparentSet {
         Ok(releases)
     }
 
-    fn release(&self, path: TargetPath, entry: &TargetFile, floor: Option<Version>) -> Result<Release, VerifyError> {
+    /// Whether TUF's search for `path` ends at `role`.
+    fn speaks_for(&self, role: &str, path: &str) -> bool {
+        matches!(self.tuf().find_target(path), Ok(Search::Found(found)) if found.role == role)
+    }
+
+    fn release(
+        &self,
+        path: TargetPath,
+        entry: &TargetFile,
+        floor: Option<Version>,
+    ) -> Result<Release, VerifyError> {
         let malformed = |reason| VerifyError::ReleaseMalformed { path: path.to_string(), reason };
-        let sha256 = entry.sha256().ok_or(malformed("it lists no SHA-256"))?;
-        if entry.length() > MAX_ARTIFACT_BYTES {
+        let sha256 = entry.hashes.sha256.ok_or(malformed("it lists no SHA-256"))?;
+        if entry.length > MAX_ARTIFACT_BYTES {
             return Err(malformed("it is longer than 1 TiB"));
         }
-        let info = ReleaseInfo::from_custom(&path, entry.custom())?;
+        let info = ReleaseInfo::from_custom(&path, entry.custom.as_ref())?;
         Ok(Release {
             repository: self.anchor(),
-            length: entry.length(),
+            length: entry.length,
             sha256,
             channel: info.channel,
             mode: info.mode,

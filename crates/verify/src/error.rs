@@ -30,31 +30,16 @@ pub enum VerifyError {
         /// What is there instead.
         reason: &'static str,
     },
-    /// The proof file is not well-formed.
-    #[error("the log proof of {} cannot be read", escape(.role))]
-    ProofMalformed {
-        /// The role.
-        role: String,
-        /// What is wrong with it.
-        #[source]
-        source: ProofError,
-    },
-    /// The proof's leaf is in the right form nowhere.
-    #[error("the log proof of {} version {version} does not show it in the log", escape(.role))]
-    NotIncluded {
+    /// The proof beside the metadata does not hold.
+    #[error("the log proof of {} version {version} is refused", escape(.role))]
+    Proof {
         /// The role.
         role: String,
         /// Its version.
         version: u64,
-    },
-    /// The checkpoint does not meet the transparency policy.
-    #[error("the log proof of {} does not meet the repository's transparency policy", escape(.role))]
-    Policy {
-        /// The role.
-        role: String,
-        /// Which rule.
+        /// Which rule of the log or of the transparency policy it breaks.
         #[source]
-        source: PolicyError,
+        source: ProofError,
     },
     /// A root without a usable transparency policy.
     #[error("root version {version} carries no valid transparency policy")]
@@ -150,9 +135,7 @@ impl Explain for VerifyError {
             Self::AnchorMismatch { .. } => code::TRUST_ANCHOR_UNTRUSTED,
             Self::Tuf(error) => error.code(),
             Self::ProofMissing { .. } => code::LOG_PROOF_MISSING,
-            Self::ProofMalformed { source, .. } => source.code(),
-            Self::NotIncluded { .. } => code::LOG_INCLUSION_INVALID,
-            Self::Policy { source, .. } => source.code(),
+            Self::Proof { source, .. } => source.code(),
             Self::PolicyInvalid { .. } => code::LOG_POLICY_INVALID,
             Self::SplitView { .. } => code::LOG_SPLIT_VIEW,
             Self::LogRollback { .. } => code::LOG_ROLLBACK,
@@ -178,6 +161,7 @@ impl Explain for VerifyError {
     fn fix(&self) -> Option<String> {
         match self {
             Self::Tuf(error) => error.fix(),
+            Self::Proof { source, .. } => source.fix(),
             Self::AnchorMismatch { found, .. } => Some(format!(
                 "compare the anchor with the one that the publisher gives out; this repository's would be {found}"
             )),

@@ -125,13 +125,15 @@ impl Leaf {
 
 impl Changes {
     fn to_json(&self) -> Json {
-        let list = |targets: &[ChangedTarget]| Json::Array(targets.iter().map(ChangedTarget::to_json).collect());
+        let list =
+            |targets: &[ChangedTarget]| Json::Array(targets.iter().map(ChangedTarget::to_json).collect());
         Json::object([("added", list(&self.added)), ("removed", list(&self.removed))])
     }
 
     fn from_json(value: &Json) -> Result<Self, LeafError> {
         let list = |key| {
-            let items = value.get(key).and_then(Json::as_array).ok_or(LeafError("its changes are not two lists"))?;
+            let items =
+                value.get(key).and_then(Json::as_array).ok_or(LeafError("its changes are not two lists"))?;
             items.iter().map(ChangedTarget::from_json).collect::<Result<Vec<_>, _>>()
         };
         Ok(Self { added: list("added")?, removed: list("removed")? })
@@ -200,7 +202,9 @@ mod tests {
     fn a_leaf_has_one_form() {
         let bytes = leaf().encode();
         let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(text.starts_with(r#"{"apiVersion":"0.0.1","kind":"tufmetadata","spec":{"changes":{"added":[{"length":7,"#));
+        assert!(text.starts_with(
+            r#"{"apiVersion":"0.0.1","kind":"tufmetadata","spec":{"changes":{"added":[{"length":7,"#
+        ));
         assert_eq!(Leaf::parse(&bytes), Ok(leaf()));
         for bad in [
             text.replace(":12", ": 12"),

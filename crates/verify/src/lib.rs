@@ -24,5 +24,5 @@ pub use error::VerifyError;
 pub use leaf::Leaf;
 pub use lineage::{Lineage, Link, MAX_CLOCK_SKEW_SECONDS, MAX_LINEAGE_BYTES};
 pub use release::{EXTENSION, FileMode, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
-pub use transparent::{Document, TransparentSet, root_policy};
+pub use transparent::{Document, TransparentSet, policy_extension, root_policy};
 pub use verified::{Logged, Report, RoleReport, Verified};

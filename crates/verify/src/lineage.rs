@@ -96,7 +96,7 @@ impl Lineage {
         Ok(())
     }
 
-    /// Takes note of the time of a cosignature that counted toward a quorum.
+    /// Takes note of a time that a quorum has proven to be past.
     pub(crate) fn note_time(&mut self, time: Timestamp) {
         self.proven_time = self.proven_time.max(Some(time));
     }
@@ -144,7 +144,8 @@ impl Lineage {
     pub fn encode(&self) -> Result<Vec<u8>, VerifyError> {
         self.require_proven()?;
         let logs = self.logs.iter().map(|(origin, view)| {
-            let roots = view.roots.iter().map(|(size, root)| (size.to_string(), Json::from(root.to_string())));
+            let roots =
+                view.roots.iter().map(|(size, root)| (size.to_string(), Json::from(root.to_string())));
             (origin.clone(), Json::object(roots))
         });
         let mut members = vec![("logs", Json::object(logs))];

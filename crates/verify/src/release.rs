@@ -90,7 +90,8 @@ pub struct ReleaseInfo {
 impl ReleaseInfo {
     /// As a target's `custom`.
     pub fn to_custom(&self) -> Json {
-        let info = [("channel", Json::from(self.channel.as_str())), ("mode", Json::from(self.mode.to_string()))];
+        let info =
+            [("channel", Json::from(self.channel.as_str())), ("mode", Json::from(self.mode.to_string()))];
         Json::object([(EXTENSION, Json::object(info))])
     }
 
@@ -100,7 +101,8 @@ impl ReleaseInfo {
     /// `tuf-target-mismatch` if it is missing or not understood.
     pub fn from_custom(path: &TargetPath, custom: Option<&Json>) -> Result<Self, VerifyError> {
         let malformed = |reason| VerifyError::ReleaseMalformed { path: path.to_string(), reason };
-        let info = custom.and_then(|custom| custom.get(EXTENSION)).ok_or(malformed("it has no x-countersign"))?;
+        let info =
+            custom.and_then(|custom| custom.get(EXTENSION)).ok_or(malformed("it has no x-countersign"))?;
         let channel = info.get("channel").and_then(Json::as_str).and_then(|text| text.parse().ok());
         let mode = match info.get("mode").and_then(Json::as_str) {
             Some("644") => FileMode::Plain,

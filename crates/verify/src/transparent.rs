@@ -9,16 +9,18 @@ use std::collections::BTreeMap;
 use countersign_base::json::Json;
 use countersign_base::{Anchor, Sha256Digest, Timestamp};
 use countersign_crypto::sha256;
-use countersign_tlog::merkle;
 use countersign_tlog::policy::Policy;
 use countersign_tlog::proof::TlogProof;
-use countersign_tuf::{Root, TrustedSet};
+use countersign_tuf::{Held, Role as _, Root, TrustedSet, Update};
 
 use crate::error::VerifyError;
 use crate::leaf::Leaf;
 use crate::lineage::Lineage;
 use crate::release::EXTENSION;
 use crate::verified::{Logged, Report, RoleReport};
+
+/// Version of the form of `x-countersign` in a root.
+const API_VERSION: &str = "0.0.1";
 
 /// A metadata file and the `.tlog-proof` beside it, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,12 @@ impl TransparentSet {
     /// # Errors
     /// `trust-anchor-untrusted` if the root is not the anchor's; `clock-behind-evidence`; `log-policy-invalid`;
     /// any code of TUF or of the log proof.
-    pub fn new(anchor: Anchor, first: &Document, lineage: Lineage, now: Timestamp) -> Result<Self, VerifyError> {
+    pub fn new(
+        anchor: Anchor,
+        first: &Document,
+        lineage: Lineage,
+        now: Timestamp,
+    ) -> Result<Self, VerifyError> {
         let found = Anchor(sha256(&first.bytes));
         if found != anchor {
             return Err(VerifyError::AnchorMismatch { expected: anchor, found });
@@ -78,7 +85,7 @@ impl TransparentSet {
     pub fn update_root(&mut self, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_root(&document.bytes)?;
-        let version = next.tuf.root().version();
+        let version = next.version("root");
         // `next.policy` is still that of the root before.
         next.accept("root", version, document, None)?;
         next.policy = root_policy(next.tuf.root())?;
@@ -87,11 +94,29 @@ impl TransparentSet {
     }
 
     /// The timestamp, which is not logged: it only points to a snapshot that is.
-    pub fn update_timestamp(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
-        let mut next = self.tuf.clone();
-        next.update_timestamp(bytes)?;
-        self.tuf = next;
-        Ok(())
+    pub fn update_timestamp(&mut self, bytes: &[u8]) -> Result<Update, VerifyError> {
+        Ok(self.tuf.update_timestamp(bytes)?)
+    }
+
+    /// A timestamp kept from an earlier run: guards against rollback, whether or not it has expired since.
+    pub fn restore_timestamp(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+        Ok(self.tuf.restore_timestamp(bytes)?)
+    }
+
+    /// A snapshot kept from an earlier run.
+    ///
+    /// One that the timestamp still lists is used, after the same checks as a fetched one; an outdated one only
+    /// guards against rollback.
+    pub fn restore_snapshot(&mut self, document: &Document) -> Result<Held, VerifyError> {
+        let mut next = self.clone();
+        let held = next.tuf.restore_snapshot(&document.bytes)?;
+        let version = next.version("snapshot");
+        match held {
+            Held::Current => next.accept("snapshot", version, document, None)?,
+            Held::Outdated => next.remember("snapshot", version, &document.bytes),
+        }
+        *self = next;
+        Ok(held)
     }
 
     /// The snapshot that the timestamp lists.
@@ -102,7 +127,7 @@ impl TransparentSet {
     pub fn update_snapshot(&mut self, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_snapshot(&document.bytes)?;
-        let version = next.tuf.snapshot().map_or(0, countersign_tuf::Snapshot::version);
+        let version = next.version("snapshot");
         let newest = !self.seen.contains_key(&("snapshot".to_owned(), version));
         next.accept("snapshot", version, document, newest.then_some(&self.before))?;
         *self = next;
@@ -113,7 +138,7 @@ impl TransparentSet {
     pub fn update_targets(&mut self, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_targets(&document.bytes)?;
-        let version = next.tuf.targets().map_or(0, countersign_tuf::Targets::version);
+        let version = next.version("targets");
         next.accept("targets", version, document, None)?;
         *self = next;
         Ok(())
@@ -123,7 +148,7 @@ impl TransparentSet {
     pub fn update_role(&mut self, role: &str, parent: &str, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_delegated(role, parent, &document.bytes)?;
-        let version = next.tuf.role(role).map_or(0, countersign_tuf::Targets::version);
+        let version = next.version(role);
         next.accept(role, version, document, None)?;
         *self = next;
         Ok(())
@@ -177,16 +202,21 @@ impl TransparentSet {
     }
 
     fn role_report(&self, role: &str) -> Option<RoleReport> {
-        let signed = self.tuf.signed_by(role)?;
+        let (version, expires) = self.tuf.version_and_expiry(role)?;
+        let signers = self.tuf.signers(role)?;
         Some(RoleReport {
             role: role.to_owned(),
-            version: signed.version,
-            expires: signed.expires,
-            threshold: signed.threshold,
-            keys: signed.keys,
-            signers: signed.signers,
+            version,
+            expires,
+            threshold: signers.threshold,
+            keys: signers.signed.len() + signers.unsigned.len(),
+            signers: signers.signed,
             logged: self.logged.get(role).cloned(),
         })
+    }
+
+    fn version(&self, role: &str) -> u64 {
+        self.tuf.version_and_expiry(role).map_or(0, |(version, _)| version)
     }
 
     /// The transparency rules for one document that TUF accepts.
@@ -222,39 +252,42 @@ impl TransparentSet {
         sha256: Sha256Digest,
     ) -> Result<Logged, VerifyError> {
         let missing = |reason| VerifyError::ProofMissing { role: role.to_owned(), version, reason };
-        let malformed = |source| VerifyError::ProofMalformed { role: role.to_owned(), source };
+        let refused = |source| VerifyError::Proof { role: role.to_owned(), version, source };
         let proof = document.proof.as_deref().ok_or(missing("there is no proof file beside it"))?;
-        let proof = TlogProof::parse(proof).map_err(malformed)?;
+        let proof = TlogProof::parse(proof).map_err(refused)?;
         let entry = proof.extra.as_deref().ok_or(missing("its proof names no log entry"))?;
-        let leaf = Leaf::parse(entry).map_err(|_| missing("its proof is of something that is no metadata version"))?;
-        let length = u64::try_from(document.bytes.len()).unwrap_or(u64::MAX);
+        let leaf = Leaf::parse(entry)
+            .map_err(|_| missing("its proof is of something that is no metadata version"))?;
         let same = leaf.repository == self.anchor
             && leaf.role == role
             && leaf.version == version
-            && leaf.length == length
+            && leaf.length == document.bytes.len() as u64
             && leaf.sha256 == sha256;
         if !same {
             return Err(missing("the proof beside it is of another file"));
         }
-        let checked = self
-            .policy
-            .check_checkpoint(&proof.checkpoint, self.now)
-            .map_err(|source| VerifyError::Policy { role: role.to_owned(), source })?;
-        let checkpoint = &checked.checkpoint;
-        let leaf_hash = merkle::leaf_hash(entry);
-        merkle::verify_inclusion(proof.index, checkpoint.size, &leaf_hash, &checkpoint.root, &proof.hashes)
-            .map_err(|_| VerifyError::NotIncluded { role: role.to_owned(), version })?;
-        self.lineage.note(&checkpoint.origin, checkpoint.size, checkpoint.root)?;
-        for (_, time) in &checked.cosigners {
-            self.lineage.note_time(*time);
-        }
+        let checked = proof.check(&self.policy, entry, self.now).map_err(refused)?;
+        let checkpoint = checked.checkpoint();
+        self.lineage.note(checkpoint.origin(), checkpoint.size(), *checkpoint.root())?;
+        self.lineage.note_time(checked.proven_time());
         Ok(Logged {
-            origin: checkpoint.origin.clone(),
+            origin: checkpoint.origin().to_owned(),
             index: proof.index,
-            tree_size: checkpoint.size,
-            cosigners: checked.cosigners.clone(),
+            tree_size: checkpoint.size(),
+            cosigners: checked.cosigners().iter().map(|one| (one.key_name.clone(), one.time)).collect(),
         })
     }
+}
+
+/// What a root carries in `x-countersign`: the policy's lines.
+///
+/// Lines and not one text, because canonical JSON as TUF signs it leaves a newline in a string unescaped.
+///
+/// `None` if a name in the policy is not UTF-8, which JSON cannot carry.
+pub fn policy_extension(policy: &Policy) -> Option<Json> {
+    let text = String::from_utf8(policy.encode()).ok()?;
+    let lines: Vec<&str> = text.lines().collect();
+    Some(Json::object([("apiVersion", Json::from(API_VERSION)), ("policy", Json::from(lines))]))
 }
 
 /// The transparency policy that a root carries in `x-countersign`.
@@ -264,10 +297,16 @@ impl TransparentSet {
 pub fn root_policy(root: &Root) -> Result<Policy, VerifyError> {
     let invalid = |source| VerifyError::PolicyInvalid { version: root.version(), source };
     let extension = root.extension(EXTENSION).ok_or_else(|| invalid(None))?;
-    if extension.get("apiVersion").and_then(Json::as_str) != Some("0.0.1") {
+    if extension.get("apiVersion").and_then(Json::as_str) != Some(API_VERSION) {
         return Err(invalid(None));
     }
-    let text = extension.get("policy").and_then(Json::as_str).ok_or_else(|| invalid(None))?;
+    let lines = extension.get("policy").and_then(Json::as_array).ok_or_else(|| invalid(None))?;
+    let mut text = String::new();
+    for line in lines {
+        let line = line.as_str().filter(|line| !line.contains('\n')).ok_or_else(|| invalid(None))?;
+        text.push_str(line);
+        text.push('\n');
+    }
     let policy = Policy::parse(text.as_bytes()).map_err(|source| invalid(Some(source)))?;
     policy.require_witnesses().map_err(|source| invalid(Some(source)))?;
     if policy.logs().is_empty() {

@@ -6,8 +6,10 @@ use countersign_base::{Anchor, Timestamp};
 ///
 /// Only this crate's checks build one. No `Deserialize`, no `Default`, no public field.
 ///
-/// ```compile_fail
-/// let forged = countersign_verify::Verified { value: 1, report: todo!() };
+/// ```compile_fail,E0451
+/// fn forge(report: countersign_verify::Report) -> countersign_verify::Verified<u8> {
+///     countersign_verify::Verified { value: 1, report }
+/// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct Verified<T> {
@@ -52,7 +54,7 @@ pub struct RoleReport {
     /// When it expires.
     pub expires: Timestamp,
     /// How many distinct keys must sign.
-    pub threshold: u64,
+    pub threshold: u32,
     /// How many keys may sign.
     pub keys: usize,
     /// Key ids whose signatures were good, distinct by public key.

@@ -310,7 +310,10 @@ impl Sim {
             ("snapshot", role_keys(self, &["snapshot"], 1)),
             ("timestamp", role_keys(self, &["timestamp"], 1)),
         ]);
-        let policy = [("apiVersion", Json::from("0.0.1")), ("policy", Json::from(self.policy()))];
+        let policy = [
+            ("apiVersion", Json::from("0.0.1")),
+            ("policy", Json::from(self.policy().lines().collect::<Vec<_>>())),
+        ];
         let root = [
             ("consistent_snapshot", Json::Bool(true)),
             ("keys", keys(self, &["root-1", "root-2", "root-3", "snapshot", "timestamp"])),
