@@ -190,7 +190,6 @@ impl Installer {
         if matches!(loaded, Ok(None)) {
             // Nothing was ever installed: take away the empty folders as well.
             let generations = self.layout().generations(product);
-            let _ = remove_tree(self.disk(), &generations.join(UNFINISHED));
             let _ = self.disk().remove_dir(&generations);
             let _ = self.disk().remove_dir(&self.layout().product(product));
         }

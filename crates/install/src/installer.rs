@@ -148,7 +148,13 @@ impl Installer {
         for folder in self.layout().product_folders(product) {
             is_folder(&folder)?;
         }
-        let Some(mut state) = ledger::load(self.layout(), product)? else { return Ok(None) };
+        let Some(mut state) = ledger::load(self.layout(), product)? else {
+            // A first installation can have died before its record was written.
+            if self.sweep(product, &State::new(product.clone()))? {
+                self.note(product, Recovery::Cleared);
+            }
+            return Ok(None);
+        };
         let link = self.layout().link(product)?;
         if let Some((standing, generation)) = state.settle(link) {
             // What the dead process did may not have reached the disk: first the link, then what says so.
@@ -164,6 +170,10 @@ impl Installer {
         }
         if self.sweep(product, &state)? {
             self.note(product, Recovery::Cleared);
+        }
+        if self.view().copy_problem(product, &state)?.is_some() && is_folder(&self.layout().product(product))?
+        {
+            ledger::save_copy(self.disk(), self.layout(), &state)?;
         }
         Ok(Some(state))
     }

@@ -81,6 +81,11 @@ pub(crate) fn save(disk: &dyn Disk, layout: &Layout, state: &mut State) -> Resul
     write(disk, layout.record_copy(&state.product), &bytes)
 }
 
+/// Writes the copy of a record that is on disk.
+pub(crate) fn save_copy(disk: &dyn Disk, layout: &Layout, state: &State) -> Result<(), InstallError> {
+    write(disk, layout.record_copy(&state.product), &encode(state))
+}
+
 /// Writes the record alone, with the next serial number.
 pub(crate) fn save_record(
     disk: &dyn Disk,
