@@ -43,6 +43,25 @@ pub struct Sim {
     anchor: Anchor,
 }
 
+impl Clone for Sim {
+    fn clone(&self) -> Self {
+        let mut copy = Self {
+            now: self.now,
+            keys: BTreeMap::new(),
+            signed: self.signed.clone(),
+            signers: self.signers.clone(),
+            log: self.log.clone(),
+            witnesses: self.witnesses.clone(),
+            files: self.files.clone(),
+            bytes: self.bytes.clone(),
+            anchor: self.anchor,
+        };
+        // Secret keys are not `Clone`; these are made from their names.
+        self.keys.keys().for_each(|name| copy.add_key(name));
+        copy
+    }
+}
+
 impl Sim {
     /// A repository with one product that has no release yet, published.
     pub fn new(now: Timestamp) -> Self {
