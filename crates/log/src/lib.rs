@@ -9,6 +9,7 @@
 //! Not here: HTTP.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod cosign;
 mod error;
 mod fsck;
@@ -16,6 +17,7 @@ mod sequencer;
 mod tree;
 pub mod witness;
 
+pub use admission::{Admission, Admitted, Submission};
 pub use cosign::{CosignError, Cosigner, LocalCosigner};
 pub use error::LogError;
 pub use fsck::{FsckReport, Trust, fsck};

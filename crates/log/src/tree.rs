@@ -80,10 +80,21 @@ impl<'a> Files<'a> {
         Ok((id, self.read(&id.path())?))
     }
 
+    /// One entry.
+    pub(crate) fn entry(&self, index: u64) -> Result<Vec<u8>, Fault> {
+        let (id, bytes) = self.bundle(index / u64::from(TILE_WIDTH))?;
+        let entries = decode_bundle(id, &bytes).map_err(|error| Fault::wrong(id, error.to_string()))?;
+        let place = (index % u64::from(TILE_WIDTH)) as usize;
+        match entries.get(place) {
+            Some(entry) => Ok((*entry).to_vec()),
+            None => Err(Fault::wrong(id, format!("it has no entry {place}"))),
+        }
+    }
+
     /// Shows every entry with its index, in order.
     pub(crate) fn for_each_entry<E: From<Fault>>(
         &self,
-        visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), E>,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         for index in 0..self.size.div_ceil(u64::from(TILE_WIDTH)) {
             let (id, bytes) = self.bundle(index)?;

@@ -239,6 +239,26 @@ impl Sequencer {
         self.indices.get(&leaf_hash(entry)).copied()
     }
 
+    /// The entry with this index, in tiles or not.
+    ///
+    /// # Errors
+    /// `usage` if there is none; `log-storage-corrupt` or `log-storage-rollback` if its bundle is not as it was.
+    pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
+        self.check_acknowledged(index)?;
+        let size = self.edge.size();
+        if let Some((entry, _)) = index.checked_sub(size).and_then(|place| self.pending.get(place as usize)) {
+            return Ok(entry.clone());
+        }
+        let entry = Files::new(&self.public, size).entry(index).map_err(open::storage_fault)?;
+        // What is given out is checked: the bundle may have changed since the log was opened.
+        if self.indices.get(&leaf_hash(&entry)) != Some(&index) {
+            return Err(LogError::StorageCorrupt(format!(
+                "entry {index} has changed since the log was opened"
+            )));
+        }
+        Ok(entry)
+    }
+
     /// Shows every entry to `visit`, with its index, in order.
     ///
     /// # Errors
@@ -249,7 +269,7 @@ impl Sequencer {
     ) -> Result<(), LogError> {
         let size = self.edge.size();
         Files::new(&self.public, size)
-            .for_each_entry(&mut |index, entry| visit(index, entry).map_err(Stop::Caller))
+            .for_each_entry(|index, entry| visit(index, entry).map_err(Stop::Caller))
             .map_err(|stop| match stop {
                 Stop::Caller(error) => error,
                 Stop::Fault(fault) => open::storage_fault(fault),
@@ -293,6 +313,11 @@ impl Sequencer {
         let good = merkle::verify_consistency(old, new, &old_root, &new_root, &proof).is_ok();
         self.check_proof(new, &new_root, good)?;
         Ok(proof)
+    }
+
+    fn check_acknowledged(&self, index: u64) -> Result<(), LogError> {
+        let held = self.size();
+        if index < held { Ok(()) } else { Err(LogError::ProofRange { from: index, size: held, held }) }
     }
 
     fn check_range(&self, from: u64, size: u64, sensible: bool) -> Result<(), LogError> {

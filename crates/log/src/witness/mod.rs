@@ -22,7 +22,7 @@ use countersign_crypto::Signer;
 use countersign_store::{Cell as _, Dir, Disk, Held as HeldBytes, Objects as _, RealDisk, StoreError};
 use countersign_tlog::checkpoint::origin_hash;
 use countersign_tlog::note::VkeyError;
-use countersign_tlog::witness::{AddCheckpoint, Held, Refusal, decide, encode_cosignatures};
+use countersign_tlog::witness::{AddCheckpoint, Held, KnownLog, Refusal, decide, encode_cosignatures};
 use countersign_tlog::{
     CheckpointError, NoteSignature, SignError, SignedCheckpoint, VerifierKey, cosignature,
 };
@@ -203,7 +203,7 @@ impl Witness {
                 return Ok(refuse(&refusal));
             }
             let cosignatures = self.cosign(&request, now)?;
-            match self.store(&hash, stored.map(|(bytes, _)| bytes), &request, &log, &cosignatures) {
+            match self.store(&hash, stored.map(|(bytes, _)| bytes), &request, log.as_ref(), &cosignatures) {
                 Ok(()) => {
                     let body = encode_cosignatures(&cosignatures);
                     return Ok(Response { status: 200, content_type: TEXT, body });
@@ -243,8 +243,8 @@ impl Witness {
 
     fn cosign(&self, request: &AddCheckpoint, now: Timestamp) -> Result<Vec<NoteSignature>, WitnessError> {
         let checkpoint = request.signed().checkpoint();
-        let cosign = |signer: &Box<dyn Signer>| cosignature::cosign(checkpoint, &self.name, &**signer, now);
-        Ok(self.signers.iter().map(cosign).collect::<Result<_, _>>()?)
+        let cosign = |signer: &dyn Signer| cosignature::cosign(checkpoint, &self.name, signer, now);
+        Ok(self.signers.iter().map(|signer| cosign(&**signer)).collect::<Result<_, _>>()?)
     }
 
     /// Replaces the state of a log, if it is still `old`, by the request's checkpoint with the log's signatures that
@@ -254,12 +254,12 @@ impl Witness {
         hash: &Sha256Digest,
         old: Option<HeldBytes>,
         request: &AddCheckpoint,
-        log: &Option<countersign_tlog::witness::KnownLog>,
+        log: Option<&KnownLog>,
         cosignatures: &[NoteSignature],
     ) -> Result<(), WitnessError> {
         let cell = self.state.cell(&hash.to_string())?;
         let by_log = |signature: &&NoteSignature| {
-            log.as_ref().is_some_and(|log| log.keys.iter().any(|key| signature.claims(key)))
+            log.is_some_and(|log| log.keys.iter().any(|key| signature.claims(key)))
         };
         let mut signatures: Vec<NoteSignature> =
             request.signed().note().signatures().iter().filter(by_log).cloned().collect();
