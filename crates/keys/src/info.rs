@@ -1,0 +1,205 @@
+//! What is known about a key without opening it, and the `.pub` file that says so.
+
+use core::fmt;
+use core::str::FromStr;
+
+use countersign_base::Timestamp;
+use countersign_base::name::ProductName;
+use countersign_crypto::{Algorithm, PublicKey};
+use serde::{Deserialize, Serialize};
+
+use crate::error::KeysError;
+use crate::name::KeyName;
+
+/// Longest holder, in bytes.
+pub const MAX_HOLDER_BYTES: usize = 128;
+
+const API_VERSION: &str = "0.0.1";
+const KIND: &str = "publickey";
+
+/// What a key signs. A key has one stage, so that none is at hand where it is not needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// TUF root metadata.
+    Root,
+    /// TUF top-level targets metadata, which names the products.
+    Targets,
+    /// A product's metadata.
+    Release,
+    /// TUF snapshot metadata.
+    Snapshot,
+    /// TUF timestamp metadata.
+    Timestamp,
+    /// A log's checkpoints.
+    Log,
+    /// A witness's cosignatures.
+    Witness,
+    /// A builder's provenance.
+    Build,
+    /// Other statements on artifacts.
+    Attest,
+}
+
+impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 9] = [
+        Self::Root,
+        Self::Targets,
+        Self::Release,
+        Self::Snapshot,
+        Self::Timestamp,
+        Self::Log,
+        Self::Witness,
+        Self::Build,
+        Self::Attest,
+    ];
+
+    /// Its name in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Release => "release",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+            Self::Log => "log",
+            Self::Witness => "witness",
+            Self::Build => "build",
+            Self::Attest => "attest",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = KeysError;
+
+    /// # Errors
+    /// `name-invalid`.
+    fn from_str(text: &str) -> Result<Self, KeysError> {
+        Self::ALL.into_iter().find(|stage| stage.name() == text).ok_or_else(|| KeysError::Name {
+            name: text.chars().take(80).collect(),
+            reason: "it is not a stage of a key",
+        })
+    }
+}
+
+/// What a new key shall be.
+#[derive(Debug, Clone)]
+pub struct NewKey<'a> {
+    /// Its name in the directory.
+    pub name: &'a str,
+    /// What it signs.
+    pub stage: Stage,
+    /// The product, for a release key.
+    pub product: Option<&'a ProductName>,
+    /// The person or machine that holds it; keys of one holder count as one person.
+    pub holder: &'a str,
+    /// Its scheme.
+    pub algorithm: Algorithm,
+}
+
+/// What is known about a key without opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Its name in the directory.
+    pub name: KeyName,
+    /// What it signs.
+    pub stage: Stage,
+    /// The product, for a release key.
+    pub product: Option<ProductName>,
+    /// The person or machine that holds it.
+    pub holder: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its public half.
+    pub public: PublicKey,
+}
+
+/// The same as JSON. Also a part of the secret file, so that a `.pub` that was changed is noticed.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Document {
+    api_version: String,
+    kind: String,
+    name: String,
+    stage: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    product: Option<String>,
+    holder: String,
+    created: String,
+    public: String,
+}
+
+impl KeyInfo {
+    /// Checks what a new key is asked to be.
+    pub(crate) fn new(new: &NewKey<'_>, created: Timestamp, public: PublicKey) -> Result<Self, KeysError> {
+        Ok(Self {
+            name: new.name.parse()?,
+            stage: new.stage,
+            product: new.product.cloned(),
+            holder: check_holder(new.holder)?.to_owned(),
+            created,
+            public,
+        })
+    }
+
+    /// Whether it is what `new` asks for; a name says where, not what.
+    pub(crate) fn is_what(&self, new: &NewKey<'_>) -> bool {
+        self.stage == new.stage
+            && self.product.as_ref() == new.product
+            && self.holder == new.holder
+            && self.public.algorithm() == new.algorithm
+    }
+
+    pub(crate) fn to_document(&self) -> Document {
+        Document {
+            api_version: API_VERSION.to_owned(),
+            kind: KIND.to_owned(),
+            name: self.name.to_string(),
+            stage: self.stage.to_string(),
+            product: self.product.as_ref().map(ToString::to_string),
+            holder: self.holder.clone(),
+            created: self.created.to_string(),
+            public: self.public.to_string(),
+        }
+    }
+}
+
+/// Why a document is not a key's: a plain reason, or what is wrong with the key in it.
+pub(crate) enum DocumentError {
+    Shape(&'static str),
+    Key(countersign_crypto::KeyError),
+}
+
+impl TryFrom<Document> for KeyInfo {
+    type Error = DocumentError;
+
+    fn try_from(document: Document) -> Result<Self, DocumentError> {
+        let wrong = DocumentError::Shape;
+        if document.api_version != API_VERSION || document.kind != KIND {
+            return Err(wrong("it is of another kind or version"));
+        }
+        let product = document.product.as_deref().map(str::parse).transpose();
+        Ok(Self {
+            name: document.name.parse().map_err(|_| wrong("its name is not a key name"))?,
+            stage: document.stage.parse().map_err(|_| wrong("its stage is unknown"))?,
+            product: product.map_err(|_| wrong("its product is not a product name"))?,
+            holder: check_holder(&document.holder).map_err(|_| wrong("its holder is not valid"))?.to_owned(),
+            created: document.created.parse().map_err(|_| wrong("its time is not valid"))?,
+            public: document.public.parse().map_err(DocumentError::Key)?,
+        })
+    }
+}
+
+/// One line that shows as what it is.
+fn check_holder(holder: &str) -> Result<&str, KeysError> {
+    let plain = countersign_base::text::escape(holder) == holder && holder.trim() == holder;
+    if plain && (1..=MAX_HOLDER_BYTES).contains(&holder.len()) { Ok(holder) } else { Err(KeysError::Holder) }
+}
