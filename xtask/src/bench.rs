@@ -1,9 +1,188 @@
-//! Budgets.
+//! Measures the budgets of the design on this machine, beside the tools that people use today.
+//!
+//! Whole processes, from start to exit, as a user waits for them; medians, because a machine has other things to
+//! do. A budget in milliseconds belongs to the machine that it was written on, so the ratio to a peer of the same
+//! run says more. Nothing fails here: a number over its budget is marked, and a person looks at it.
 
-use std::path::Path;
+mod clock;
+mod site;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::sh;
+use clock::{Runs, disk_sync, median_wall, peak_memory};
+use site::{RELEASE_BYTES, Site};
+use table::{Row, Table};
 
 pub(crate) const DEFAULT_RUNS: usize = 11;
 
-pub(crate) fn run(_: &Path, _: usize) -> bool {
-    false
+/// Builds the release binary, runs what exists and prints the table; false where nothing could be measured.
+pub(crate) fn run(root: &Path, runs: usize) -> bool {
+    let runs = Runs(runs);
+    let binary = match build(root) {
+        Ok(binary) => binary,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            return false;
+        }
+    };
+    let folder = root.join("target").join("bench");
+    let mut table = Table::default();
+    let measured = Site::create(&binary, &folder).and_then(|site| {
+        println!(
+            "disk: an 8 KiB file, written, synced and its folder synced, takes {:.2} ms",
+            disk_sync(&folder, runs)?
+        );
+        verify(&site, runs, &mut table);
+        refresh(&site, runs, &mut table);
+        publish(&site, runs, &mut table);
+        install(&site, runs, &mut table);
+        append(root, &mut table);
+        Ok(())
+    });
+    print!("{table}");
+    if let Err(error) = &measured {
+        eprintln!("bench: {error}");
+    }
+    measured.is_ok()
+}
+
+fn build(root: &Path) -> Result<PathBuf, String> {
+    if sh::passes(sh::cargo(root).args(["build", "--release", "--locked", "--package", "countersign"])) {
+        Ok(root.join("target/release/countersign"))
+    } else {
+        Err("the release build failed".to_owned())
+    }
+}
+
+/// `verify FILE`, offline, beside hashing the same file with openssl and verifying it with minisign.
+fn verify(site: &Site, runs: Runs, table: &mut Table) {
+    let verify = || site.user(["verify"], [site.file.as_path()]);
+    let ours = median_wall(runs, verify);
+    let hash = sh::find("openssl").map(|openssl| {
+        median_wall(runs, || {
+            let mut hash = Command::new(&openssl);
+            hash.args(["dgst", "-sha256"]).arg(&site.file);
+            hash
+        })
+    });
+    // 8 ms where openssl takes 10.5: the budget moves with the machine.
+    let budget = hash.as_ref().and_then(|hash| hash.as_ref().ok()).map(|hash| hash * 8.0 / 10.5);
+    let megabytes = RELEASE_BYTES >> 20;
+    table.add(
+        Row::new(format!("verify FILE, {megabytes} MiB, offline, cold process"), "ms", ours)
+            .budget(budget.unwrap_or(8.0))
+            .peer("openssl dgst", hash)
+            .peer("minisign -V", minisign(site, runs)),
+    );
+    table.add(Row::new("  its peak memory", "MiB", peak_memory(verify())).budget(20.0));
+}
+
+fn minisign(site: &Site, runs: Runs) -> Option<Result<f64, String>> {
+    let minisign = sh::find("minisign")?;
+    let (secret, public) = (site.folder.join("minisign.key"), site.folder.join("minisign.pub"));
+    let prepare = || {
+        let mut generate = Command::new(&minisign);
+        sh::output(generate.args(["-G", "-W", "-f", "-s"]).arg(&secret).arg("-p").arg(&public))?;
+        sh::output(Command::new(&minisign).arg("-S").arg("-s").arg(&secret).arg("-m").arg(&site.file))
+    };
+    Some(prepare().and_then(|_| {
+        median_wall(runs, || {
+            let mut verify = Command::new(&minisign);
+            verify.args(["-V", "-q", "-p"]).arg(&public).arg("-m").arg(&site.file);
+            verify
+        })
+    }))
+}
+
+/// A refresh that finds nothing new, and one with a download of 1 MiB, from a server on loopback.
+fn refresh(site: &Site, runs: Runs, table: &mut Table) {
+    let peer = peer_refresh(site, runs);
+    let ours = site.server().and_then(|server| {
+        server.trust("http", site)?;
+        let root = site.folder.join("refreshed");
+        sh::output(&mut site.user(["install", "http/small", "--root"], [root.as_path()]))?;
+        median_wall(runs, || site.user(["update", "http/small", "--root"], [root.as_path()]))
+    });
+    table.add(
+        Row::new("update, nothing new, loopback", "ms", ours).budget(9.0).peer("python-tuf refresh", peer),
+    );
+    let ours = site.server().and_then(|server| {
+        server.trust("again", site)?;
+        let roots = site.fresh_folders("download");
+        median_wall(runs, || site.user(["install", "again/small", "--root"], [roots.next().as_path()]))
+    });
+    table.add(Row::new("install, 1 MiB, loopback", "ms", ours).budget(90.0));
+}
+
+/// python-tuf's client over the same repository, from a warm cache; `None` where it is not installed.
+fn peer_refresh(site: &Site, runs: Runs) -> Option<Result<f64, String>> {
+    let client = sh::root().join("target/peers-bin/tuf-client");
+    client.is_file().then(|| {
+        let server = site.server()?;
+        let (metadata, targets) = (format!("{}/metadata", server.url), format!("{}/targets", server.url));
+        median_wall(runs, || {
+            let mut refresh = Command::new(&client);
+            refresh.arg(site.repository.join("metadata/1.root.json")).args([&metadata, &targets]);
+            refresh.arg(site.folder.join("python-tuf"));
+            refresh
+        })
+    })
+}
+
+/// One small release after another: signatures, log, witness and durable files.
+fn publish(site: &Site, runs: Runs, table: &mut Table) {
+    let mut minor = 0;
+    let ours = median_wall(runs, || {
+        minor += 1;
+        site.release("tiny", &format!("1.{minor}.0"), &site.tiny)
+    });
+    table.add(Row::new("publish one release, local log and witness", "ms", ours).budget(100.0));
+}
+
+/// What `install` takes beyond copying and hashing the same bytes.
+fn install(site: &Site, runs: Runs, table: &mut Table) {
+    let copies = site.fresh_folders("copy");
+    let copy = median_wall(runs, || {
+        let mut copy = Command::new("sh");
+        let script = "mkdir -p \"$2\" && cp \"$1\" \"$2/copy\" && sync \"$2/copy\" && openssl dgst -sha256 \"$2/copy\"";
+        copy.args(["-c", script, "sh"]).arg(&site.file).arg(copies.next());
+        copy
+    });
+    let roots = site.fresh_folders("install");
+    let ours = median_wall(runs, || site.user(["install", "local/big", "--root"], [roots.next().as_path()]));
+    let overhead = ours.and_then(|ours| copy.map(|copy| ours - copy));
+    table.add(
+        Row::new("install from a directory, 10 MiB, over copy + sync + hash", "ms", overhead).budget(50.0),
+    );
+}
+
+/// Entries a second in process: the log crate's own program, as this one links no log.
+fn append(root: &Path, table: &mut Table) {
+    let example = root.join("crates/log/examples/append.rs");
+    let ours = if example.is_file() {
+        let mut append = sh::cargo(root);
+        append.args([
+            "run",
+            "--release",
+            "--locked",
+            "--quiet",
+            "--package",
+            "countersign-log",
+            "--example",
+            "append",
+        ]);
+        sh::output(&mut append).and_then(|out| {
+            let first = out.split_whitespace().next().unwrap_or_default();
+            first.parse().map_err(|_| format!("its first word is not a number: `{first}`"))
+        })
+    } else {
+        Err("crates/log/examples/append.rs does not exist".to_owned())
+    };
+    table.add(
+        Row::new("log append, 1 KiB, in process, durable and integrated", "entries/s", ours)
+            .at_least(171_200.0),
+    );
 }
