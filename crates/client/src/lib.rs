@@ -1,11 +1,21 @@
 //! The only HTTP client: refreshes trust in a repository and downloads what it lists.
 //!
 //! An edge crate: files and sockets are here, the checks are in `countersign-verify`. [`transport`] brings
-//! bytes from a directory or a server and bounds how many and how slowly; [`home`] keeps what was verified;
-//! [`refresh`] walks from one to the other, one verified and persisted step at a time; [`cosigner`] asks
+//! bytes from a directory or a server and bounds how many and how slowly; [`Home`] keeps what was verified;
+//! [`refresh()`] walks from one to the other, one verified and persisted step at a time; [`HttpCosigner`] asks
 //! witnesses for cosignatures.
 #![forbid(unsafe_code)]
 
+mod cosigner;
+mod error;
+mod home;
+mod refresh;
+mod state;
+mod tiles;
 pub mod transport;
 
-pub use transport::{FetchError, FileTransport, HttpTransport, Location, Transport};
+pub use cosigner::HttpCosigner;
+pub use error::ClientError;
+pub use home::{Home, MAX_REPOSITORIES, Repository};
+pub use refresh::{Change, MAX_ROLES_PER_RUN, MAX_ROOTS_PER_RUN, Trusted, Want, load, refresh};
+pub use transport::{BaseUrl, FetchError, FileTransport, HttpTransport, Location, Transport};

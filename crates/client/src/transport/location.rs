@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::FetchError;
 
 /// Longest URL that is read, in bytes.
-pub const MAX_URL_BYTES: usize = 2048;
+const MAX_URL_BYTES: usize = 2048;
 
 /// A place that a repository can be fetched from. Displays as it is stored and as it parses.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,120 @@
+//! What can go wrong between a repository, this machine's record of it, and the network.
+
+use std::path::PathBuf;
+
+use countersign_base::code::{self, Class, Code, Explain};
+use countersign_base::text::escape;
+use countersign_store::StoreError;
+use countersign_tlog::tile::TileError;
+use countersign_verify::VerifyError;
+
+use crate::transport::FetchError;
+
+/// Why a repository could not be added, refreshed or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// A file could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What was fetched or kept is not trustworthy.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// A file kept on this machine is not trustworthy; it was moved aside.
+    #[error("{source}, in the copy kept on this machine; it was set aside as `{}`", .moved.display())]
+    SetAside {
+        /// Where it is now, for inspection.
+        moved: PathBuf,
+        /// What is wrong with it.
+        source: VerifyError,
+    },
+    /// The log's tiles do not show that a checkpoint extends the ones before.
+    #[error("log {}: {source}", escape(.origin))]
+    Tile {
+        /// The log.
+        origin: String,
+        /// Which tile, and what is wrong.
+        source: TileError,
+    },
+    /// This machine's disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This machine's record of a repository does not read.
+    #[error("`{}` is damaged: {reason}", .path.display())]
+    Damaged {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// No repository of that name is trusted.
+    #[error("no repository `{}` is trusted on this machine", escape(.name))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// Another repository of that name is trusted.
+    #[error("repository `{}` is trusted already, with another address or anchor", escape(.name))]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// More roots or checkpoints than any honest repository has; what was verified is kept.
+    #[error("the repository has more {what} than are taken at once ({limit})")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many are taken.
+        limit: usize,
+    },
+}
+
+impl Explain for ClientError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Fetch(error) => error.code(),
+            Self::Verify(error) => error.code(),
+            Self::SetAside { source, .. } => source.code(),
+            Self::Tile { source, .. } => source.code(),
+            Self::Store(error) => error.code(),
+            Self::Damaged { .. } => code::STATE_DAMAGED,
+            Self::Unknown { .. } => code::TRUST_REPO_UNKNOWN,
+            Self::Exists { .. } => code::TRUST_REPO_EXISTS,
+            Self::TooMany { .. } => code::LIMIT_EXCEEDED,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Fetch(error) => error.class(),
+            Self::Verify(error) => error.class(),
+            Self::SetAside { source, .. } => source.class(),
+            Self::Tile { source, .. } => source.class(),
+            Self::Store(error) => error.class(),
+            _ => self.code().class(),
+        }
+    }
+
+    fn fix(&self) -> Option<String> {
+        match self {
+            Self::Fetch(error) => error.fix(),
+            Self::Verify(error) => error.fix(),
+            Self::SetAside { .. } => {
+                Some("run the command again: the next refresh fetches the true file".to_owned())
+            }
+            Self::Store(error) => error.fix(),
+            Self::Damaged { .. } => Some(
+                "forget the repository with `countersign trust remove NAME`, then add it again with its anchor"
+                    .to_owned(),
+            ),
+            Self::Unknown { .. } => Some("add it with `countersign trust add NAME URL ANCHOR`".to_owned()),
+            Self::Exists { .. } => {
+                Some("choose another name, or forget it first with `countersign trust remove NAME`".to_owned())
+            }
+            Self::TooMany { .. } => {
+                Some("run the command again: it goes on from what was verified".to_owned())
+            }
+            Self::Tile { .. } => None,
+        }
+    }
+}
