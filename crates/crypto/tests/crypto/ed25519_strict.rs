@@ -45,7 +45,7 @@ fn judge(case: &Value) -> Result<(), code::Code> {
 }
 
 #[test]
-fn a_scalar_not_below_the_group_order_is_refused() {
+fn v21_a_scalar_not_below_the_group_order_is_refused() {
     let key = SecretKey::from_seed(Algorithm::Ed25519, &[7; 32]).unwrap();
     let signature = key.sign(b"message").unwrap();
     assert_eq!(key.public_key().verify(b"message", &signature), Ok(()));
@@ -91,7 +91,7 @@ fn a_non_canonical_r_is_refused() {
 }
 
 #[test]
-fn small_order_and_non_canonical_keys_are_told_apart() {
+fn v21_small_order_and_non_canonical_keys_are_told_apart() {
     let key = |first: u8, last: u8| {
         let mut raw = [if first >= 0xec { 0xff } else { 0 }; 32];
         (raw[0], raw[31]) = (first, last);

@@ -13,17 +13,21 @@ fn key() -> PublicKey {
 }
 
 #[test]
-fn a_signature_wrong_in_one_way_is_refused() {
+fn v21_an_rsa_signature_wrong_in_one_way_is_refused() {
     let key = key();
     assert_eq!(key.verify(MESSAGE, GOOD), Ok(()));
     let mut flipped = GOOD.to_vec();
     flipped[100] ^= 1;
-    let cases: [(&str, &[u8], &[u8]); 7] = [
+    let cases: [(&str, &[u8], &[u8]); 11] = [
         ("another message", b"countersigm", GOOD),
         ("flipped bit", MESSAGE, &flipped),
         ("salt of 20 bytes", MESSAGE, include_bytes!("../data/rsa/pss-sha256-salt20.sig")),
         ("PKCS#1 v1.5 padding", MESSAGE, include_bytes!("../data/rsa/pkcs1-sha256.sig")),
         ("SHA-1", MESSAGE, include_bytes!("../data/rsa/pss-sha1-salt20.sig")),
+        ("trailer", MESSAGE, include_bytes!("../data/rsa/pss-trailer-bd.sig")),
+        ("padding that is not zero", MESSAGE, include_bytes!("../data/rsa/pss-nonzero-padding.sig")),
+        ("separator", MESSAGE, include_bytes!("../data/rsa/pss-separator-02.sig")),
+        ("bit above the encoded message", MESSAGE, include_bytes!("../data/rsa/pss-top-bit-set.sig")),
         ("cut", MESSAGE, &GOOD[..255]),
         ("empty", MESSAGE, b""),
     ];
@@ -32,6 +36,20 @@ fn a_signature_wrong_in_one_way_is_refused() {
     }
     let longer = [GOOD, &[0]].concat();
     assert_eq!(key.verify(MESSAGE, &longer), Err(SignatureError::Invalid), "longer");
+}
+
+#[test]
+fn v21_weak_rsa_keys_are_refused() {
+    for (weak, want) in [
+        (include_str!("../data/spki/key-weak/rsa-1024.pem"), KeyError::RsaTooShort { bits: 1024 }),
+        (include_str!("../data/spki/key-weak/rsa-2047.pem"), KeyError::RsaTooShort { bits: 2047 }),
+        (include_str!("../data/spki/key-weak/rsa-exponent-1.pem"), KeyError::RsaExponent),
+        (include_str!("../data/spki/key-weak/rsa-exponent-even.pem"), KeyError::RsaExponent),
+    ] {
+        let error = PublicKey::from_spki_pem(weak).unwrap_err();
+        assert_eq!(error, want);
+        assert_eq!(error.code(), code::KEY_WEAK);
+    }
 }
 
 #[test]

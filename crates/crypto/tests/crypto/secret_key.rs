@@ -85,8 +85,6 @@ fn the_secret_is_never_shown() {
     }
 }
 
-/// The other half of an ECDSA signature, `(r, n - s)`, verifies as well: FIPS 186-5 asks for no low s. It adds
-/// nothing, because signers are counted by key (attack V21).
 #[test]
 fn v21_ecdsa_zeroes_are_refused() {
     let key = SecretKey::from_seed(Algorithm::EcdsaP256Sha256, &[1; 32]).unwrap();
@@ -103,6 +101,24 @@ fn v21_ecdsa_zeroes_are_refused() {
     assert_eq!(public.verify(b"message", &[0x30, 6, 2, 1, 0, 2, 1, 0]), Err(SignatureError::Invalid));
     assert_eq!(public.verify(b"message", &fixed), Err(SignatureError::Invalid), "fixed form for DER");
     assert_eq!(public.verify_fixed(b"message", &der), Err(SignatureError::Invalid), "DER for fixed form");
+}
+
+/// `(r, n - s)` verifies wherever `(r, s)` does: FIPS 186-5 asks for no low s. It is a signature by the same key,
+/// so it adds nothing to a count of signers; signatures must not be told apart by their bytes.
+#[test]
+fn v21_the_high_s_twin_is_by_the_same_key() {
+    let key = SecretKey::from_seed(Algorithm::EcdsaP256Sha256, &[1; 32]).unwrap();
+    let order = hex::decode("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551").unwrap();
+    let mut twin = fixed_form(&key.sign(b"message").unwrap());
+    let mut borrow = 0;
+    for (byte, from) in twin[32..].iter_mut().zip(order).rev() {
+        let difference = i16::from(from) - i16::from(*byte) - borrow;
+        borrow = i16::from(difference < 0);
+        *byte = difference as u8;
+    }
+    assert_eq!(borrow, 0);
+    assert_eq!(key.public_key().verify_fixed(b"message", &twin), Ok(()));
+    assert_eq!(key.public_key().verify_fixed(b"messagf", &twin), Err(SignatureError::Invalid));
 }
 
 /// `r || s` of a DER signature with two positive integers.
