@@ -1,4 +1,4 @@
-//! Attack D04: nothing that can be printed shows a secret, and a sealed file holds none.
+//! Nothing that can be printed shows a secret, and a sealed file holds none (attack D04 plays this end to end).
 
 use countersign_base::code::Explain;
 use countersign_keys::{KeysError, NewKey, Protection};
@@ -21,14 +21,14 @@ fn shown(error: &KeysError) -> String {
 }
 
 #[test]
-fn d04_passphrases_and_requests_show_nothing() {
+fn passphrases_and_requests_show_nothing() {
     let passphrase = passphrase(PASSPHRASE);
     assert_eq!(format!("{passphrase:?}"), "Passphrase(..)");
     assert!(!format!("{:?}", Protection::Passphrase(&passphrase)).contains("horse"));
 }
 
 #[test]
-fn d04_errors_about_a_damaged_secret_do_not_quote_it() {
+fn errors_about_a_damaged_secret_do_not_quote_it() {
     let scene = Scene::new();
     let info = scene.plain("a");
     let good = scene.bytes("a.key");
@@ -52,7 +52,7 @@ fn d04_errors_about_a_damaged_secret_do_not_quote_it() {
 }
 
 #[test]
-fn d04_a_sealed_file_does_not_hold_its_seed() {
+fn a_sealed_file_does_not_hold_its_seed() {
     let scene = Scene::new();
     scene.sealed("a");
     let sealed = scene.bytes("a.key");
