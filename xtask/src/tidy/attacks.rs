@@ -1,4 +1,8 @@
-//! Every attack of the catalogue has a test named by its id, or a reason why not yet, and not both.
+//! Every attack of the catalogue has a test named by its id, or a reason why not yet.
+//!
+//! A row is played end to end, by the tests of `cli`; one that is must not be called pending. Tests in other crates
+//! are the row where it is about that crate alone (a crash at every system call), else a part of it: then the row
+//! may stay pending, with what is missing as its reason.
 //!
 //! The catalogue is kept outside the project; `COUNTERSIGN_ATTACKS` names its file.
 
@@ -9,6 +13,9 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 const PENDING: &str = "docs/attacks-pending.md";
+
+/// Where rows are played against the real program.
+const END_TO_END: &str = "crates/cli/tests/";
 
 /// The ids of the catalogue.
 pub(super) struct Catalogue {
@@ -52,7 +59,7 @@ pub(super) fn check(tree: &Tree, catalogue: &Catalogue) -> Vec<Finding> {
         let mut say = |what: String, remedy: &str| findings.push(Finding::new(PENDING, line, what, remedy));
         if !catalogue.ids.contains(id) {
             say(format!("{id} is not in the attack catalogue"), "strike the row");
-        } else if let Some((path, at)) = tests.get(id) {
+        } else if let Some((path, at)) = tests.get(id).filter(is_whole) {
             say(format!("{id} has a test ({path}:{at})"), "strike the row (`cargo xtask tidy --fix` does)");
         } else if reason.is_empty() {
             say(format!("{id} is pending without a reason"), "say what is missing for its test");
@@ -80,7 +87,7 @@ pub(super) fn check(tree: &Tree, catalogue: &Catalogue) -> Vec<Finding> {
 pub(super) fn fixes(tree: &Tree) -> Option<(String, String)> {
     let file = tree.get(PENDING)?;
     let tests = tests(tree);
-    let stays = |line: &&str| row(line).is_none_or(|(id, _)| !tests.contains_key(id));
+    let stays = |line: &&str| row(line).is_none_or(|(id, _)| tests.get(id).filter(is_whole).is_none());
     let text: String = file.text.split_inclusive('\n').filter(stays).collect();
     (text != file.text).then(|| (PENDING.to_owned(), text))
 }
@@ -106,8 +113,15 @@ fn pending_rows(file: &File) -> Vec<(usize, &str, &str)> {
         .collect()
 }
 
-/// Where the first test of each id stands.
-fn tests(tree: &Tree) -> BTreeMap<String, (String, usize)> {
+/// A test's file and line.
+type Place = (String, usize);
+
+fn is_whole((path, _): &&Place) -> bool {
+    path.starts_with(END_TO_END)
+}
+
+/// Where the first test of each id stands, an end-to-end one before others.
+fn tests(tree: &Tree) -> BTreeMap<String, Place> {
     let mut found = BTreeMap::new();
     for file in tree.rust().filter(|file| file.crate_folder().is_some()) {
         let mut marked = false;
@@ -118,7 +132,11 @@ fn tests(tree: &Tree) -> BTreeMap<String, (String, usize)> {
                 && let Some((id, _)) = name.split_once('_')
                 && is_id(&id.to_uppercase())
             {
-                found.entry(id.to_uppercase()).or_insert_with(|| (file.path.clone(), index + 1));
+                let here = (file.path.clone(), index + 1);
+                let first = found.entry(id.to_uppercase()).or_insert_with(|| here.clone());
+                if is_whole(&&here) && !is_whole(&&*first) {
+                    *first = here;
+                }
             }
         }
     }
@@ -175,7 +193,13 @@ mod unit {
     fn wrong_rows_and_names_are_found() {
         let tests = test("m01_a") + &test("l02_b");
         let with = |extra: &str| found(&[("crates/a/tests/a.rs", &tests), (PENDING, extra)]);
-        assert_eq!(with("| M01 | later |\n"), ["M01 has a test (crates/a/tests/a.rs:2)"]);
+        assert_eq!(with("| M01 | later |\n"), [""; 0]);
+        let whole = [
+            ("crates/a/tests/a.rs", &*tests),
+            ("crates/cli/tests/b.rs", &*tests),
+            (PENDING, "| M01 | later |\n"),
+        ];
+        assert_eq!(found(&whole), ["M01 has a test (crates/cli/tests/b.rs:2)"]);
         assert_eq!(with("| M77 | later |\n"), ["M77 is not in the attack catalogue"]);
         assert_eq!(
             found(&[
@@ -193,7 +217,7 @@ mod unit {
     #[test]
     fn fixing_strikes_what_is_tested() {
         let tree = Tree::of(&[
-            ("crates/a/tests/a.rs", &test("m01_a")),
+            ("crates/cli/tests/a.rs", &test("m01_a")),
             (PENDING, "# t\n| M01 | x |\n| L02 | x |\n"),
         ]);
         assert_eq!(fixes(&tree), Some((PENDING.to_owned(), "# t\n| L02 | x |\n".to_owned())));
