@@ -152,13 +152,13 @@ impl Installer {
         prepare: impl FnOnce(&Self) -> Result<(), InstallError>,
     ) -> Result<(), InstallError> {
         let Some(number) = state.events.last().map(|event| event.generation) else { return Ok(()) };
-        ledger::save(self.disk(), self.layout(), state)?;
-        prepare(self)?;
-        let target = PathBuf::from(format!("generations/{number}"));
         let current = self.layout().current(&state.product);
         if fs::symlink_metadata(&current).is_ok_and(|info| info.is_dir()) {
             return Err(InstallError::Planted { path: current, found: "a folder" });
         }
+        ledger::save(self.disk(), self.layout(), state)?;
+        prepare(self)?;
+        let target = PathBuf::from(format!("generations/{number}"));
         durable::replace_symlink(self.disk(), &target, &current)?;
         state.commit();
         // The generation is active and this is durable: a failure from here on is mended by the next `load`.

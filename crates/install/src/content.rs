@@ -89,10 +89,11 @@ pub(crate) fn digest(file: &mut impl Read, limit: u64) -> io::Result<(Sha256Dige
 /// A hasher that has taken at most `limit` bytes of `file`, and how many those were.
 pub(crate) fn absorb(file: &mut impl Read, limit: u64) -> io::Result<(Sha256, u64)> {
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let room = |length| usize::try_from(limit - length).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+    let mut buffer = vec![0; room(0)];
     let mut length = 0;
     while length < limit {
-        let room = usize::try_from(limit - length).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+        let room = room(length);
         match file.read(&mut buffer[..room]) {
             Ok(0) => break,
             Ok(count) => {

@@ -10,7 +10,7 @@ use countersign_store::durable::TEMP_PREFIX;
 use countersign_verify::FileMode;
 
 use crate::content::{digest, inspect_installed, installed_path, open};
-use crate::error::InstallError;
+use crate::error::{InstallError, show};
 use crate::layout::{Link, bits_on_disk, content_name, entries, is_folder};
 use crate::receive::STORE;
 use crate::state::Generation;
@@ -23,6 +23,12 @@ pub struct Finding {
     pub path: PathBuf,
     /// How it differs.
     pub problem: Problem,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", show(&self.path), self.problem)
+    }
 }
 
 /// How something on disk differs from the record.

@@ -1,5 +1,7 @@
 //! The session of whoever changes a root: the lock, recovery, and the floor.
 
+use core::fmt;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,6 +49,21 @@ pub enum Recovery {
     },
     /// Unfinished files and folders were removed.
     Cleared,
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let product = &self.product;
+        match self.what {
+            Recovery::Completed { generation } => {
+                write!(f, "the interrupted change of `{product}` to generation {generation} was completed")
+            }
+            Recovery::Undone { generation } => {
+                write!(f, "the interrupted change of `{product}` to generation {generation} was undone")
+            }
+            Recovery::Cleared => write!(f, "unfinished files of `{product}` were removed"),
+        }
+    }
 }
 
 impl Installer {
@@ -137,6 +154,10 @@ impl Installer {
         // A record of the same product that is whole but older holds a floor too; the higher one counts.
         if let Found::Whole(older) = ledger::read(&layout.record(product), product)? {
             state.raise_floor(older.floor.as_ref());
+        }
+        let record = layout.record(product);
+        if fs::symlink_metadata(&record).is_ok_and(|info| info.is_dir()) {
+            remove_tree(self.disk(), &record)?;
         }
         ledger::save(self.disk(), layout, &mut state)?;
         self.load(product)?;

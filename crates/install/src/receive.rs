@@ -17,16 +17,6 @@ use crate::state::InstalledFile;
 /// The components of the store below a root.
 pub(crate) const STORE: [&str; 2] = [".countersign", "store"];
 
-/// Whether a file must still be downloaded.
-#[derive(Debug)]
-#[must_use]
-pub enum Receive<'i> {
-    /// The store has its content; it was hashed just now.
-    Held,
-    /// Its bytes go in here, from [`Incoming::resumed_from`] on.
-    Incoming(Incoming<'i>),
-}
-
 /// A released file on its way into the store.
 ///
 /// Memory does not grow with the file. A write that would exceed the listed length fails at once; [`Incoming::finish`]
@@ -45,18 +35,18 @@ pub struct Incoming<'i> {
 }
 
 impl Installer {
-    /// Prepares to take in the bytes of a verified release.
+    /// Prepares to take in the bytes of a verified release. `None` if the store has them, by hashing them now.
     ///
     /// # Errors
     /// `install-storage-failed`; `install-state-damaged` if something that is not ours stands in the way.
-    pub fn receive(&self, release: &Verified<Release>) -> Result<Receive<'_>, InstallError> {
+    pub fn receive(&self, release: &Verified<Release>) -> Result<Option<Incoming<'_>>, InstallError> {
         self.receive_release(release.value())
     }
 
-    pub(crate) fn receive_release(&self, release: &Release) -> Result<Receive<'_>, InstallError> {
+    pub(crate) fn receive_release(&self, release: &Release) -> Result<Option<Incoming<'_>>, InstallError> {
         let want = InstalledFile::of(release);
         if self.store_holds(&want)? {
-            return Ok(Receive::Held);
+            return Ok(None);
         }
         // The same bytes may be there with the other mode: a mistake that the publisher has corrected.
         let other = match want.mode {
@@ -72,9 +62,9 @@ impl Installer {
             // Whatever goes wrong here, `finish` knows it.
             let _ = io::copy(&mut file, &mut incoming);
             incoming.finish()?;
-            return Ok(Receive::Held);
+            return Ok(None);
         }
-        Ok(Receive::Incoming(incoming))
+        Ok(Some(incoming))
     }
 
     /// Whether the store has this content, by hashing it. Content that is not what its name says is removed.

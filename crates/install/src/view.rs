@@ -43,6 +43,15 @@ pub struct Status {
     pub findings: Option<Vec<Finding>>,
 }
 
+/// An entry of [`View::list`].
+#[derive(Debug)]
+pub struct Listed {
+    /// The product.
+    pub product: ProductName,
+    /// What is active of it, or what is wrong with its record.
+    pub status: Result<Status, InstallError>,
+}
+
 /// All generations on disk and how each came to be active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
@@ -66,12 +75,12 @@ impl View {
     ///
     /// # Errors
     /// `install-storage-failed`
-    pub fn list(&self) -> Result<Vec<(ProductName, Result<Status, InstallError>)>, InstallError> {
+    pub fn list(&self) -> Result<Vec<Listed>, InstallError> {
         let mut list = Vec::new();
         for product in ledger::products(&self.layout)? {
             match self.status(&product, Look::Records) {
                 Err(InstallError::NotInstalled { .. }) => {}
-                status => list.push((product, status)),
+                status => list.push(Listed { product, status }),
             }
         }
         Ok(list)

@@ -1,5 +1,7 @@
 //! D13, D14: a crash, a power loss or a failure at every step leaves the old or the new generation, whole.
 
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use countersign_base::code;
@@ -14,6 +16,8 @@ struct Case {
     before: &'static [&'static str],
     old: Option<&'static str>,
     new: &'static str,
+    /// The floor that the work sets.
+    floor: Option<&'static str>,
     work: fn(&mut Installer) -> Result<(), InstallError>,
 }
 
@@ -36,23 +40,35 @@ fn collect(installer: &mut Installer) -> Result<(), InstallError> {
 
 #[test]
 fn d13_first_installation() {
-    at_every_step(&Case { before: &[], old: None, new: "1.1.0", work: upgrade });
+    at_every_step(&Case { before: &[], old: None, new: "1.1.0", floor: None, work: upgrade });
 }
 
 #[test]
 fn d13_upgrade() {
-    at_every_step(&Case { before: &["1.0.0"], old: Some("1.0.0"), new: "1.1.0", work: with_floor });
+    at_every_step(&Case {
+        before: &["1.0.0"],
+        old: Some("1.0.0"),
+        new: "1.1.0",
+        floor: Some("1.0.0"),
+        work: with_floor,
+    });
 }
 
 #[test]
 fn d13_rollback() {
-    at_every_step(&Case { before: &["1.0.0", "1.1.0"], old: Some("1.1.0"), new: "1.0.0", work: go_back });
+    at_every_step(&Case {
+        before: &["1.0.0", "1.1.0"],
+        old: Some("1.1.0"),
+        new: "1.0.0",
+        floor: None,
+        work: go_back,
+    });
 }
 
 #[test]
 fn d13_collection() {
     let before = &["0.8.0", "0.9.0", "1.0.0", "1.1.0"];
-    at_every_step(&Case { before, old: Some("1.1.0"), new: "1.1.0", work: collect });
+    at_every_step(&Case { before, old: Some("1.1.0"), new: "1.1.0", floor: None, work: collect });
 }
 
 fn on(disk: Arc<FaultyDisk>, root: &Path, case: &Case) -> Result<(), InstallError> {
@@ -64,9 +80,15 @@ fn quick(root: &Path) -> Installer {
     Installer::open_on(FaultyDisk::counting(root), root).unwrap()
 }
 
+/// A temporary folder, in memory where there is one: a real disk makes these tests ten times slower.
+fn temporary() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// A root with these versions installed.
 fn prepared(versions: &[&str]) -> Place {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = temporary();
     let root = temp.path().join("root");
     fs::create_dir(&root).unwrap();
     for version in versions {
@@ -75,10 +97,20 @@ fn prepared(versions: &[&str]) -> Place {
     Place { _temp: temp, root }
 }
 
+/// Another root with the same content. Its links into the store are files of their own, as after a restore.
+fn copied(original: &Place) -> Place {
+    let temp = temporary();
+    let root = temp.path().join("root");
+    FaultyDisk::counting(&original.root).after(Loss::Nothing, &root);
+    Place { _temp: temp, root }
+}
+
 /// Runs the work with each step failing in each way, and looks at each aftermath.
 fn at_every_step(case: &Case) {
-    let run = |plan: Option<(usize, Fault, Then)>| {
-        let place = prepared(case.before);
+    let original = prepared(case.before);
+    let mut seen = HashSet::new();
+    let mut run = |plan: Option<(usize, Fault, Then)>| {
+        let place = copied(&original);
         let disk = match plan {
             None => FaultyDisk::counting(&place.root),
             Some((at, fault, then)) => FaultyDisk::failing(&place.root, at, fault, then),
@@ -89,12 +121,12 @@ fn at_every_step(case: &Case) {
         }
         // What the process itself sees if it goes on.
         if plan.is_none_or(|(_, _, then)| then == Then::GoesOn) {
-            check(case, &place.root, &outcome, &format!("{plan:?} live"));
+            check(case, &place.root, &outcome, &format!("{plan:?} live"), &mut seen);
         }
         for loss in Loss::ALL {
             let after = place._temp.path().join(format!("{loss:?}"));
             disk.after(loss, &after);
-            check(case, &after, &outcome, &format!("{plan:?} {loss:?}"));
+            check(case, &after, &outcome, &format!("{plan:?} {loss:?}"), &mut seen);
         }
         disk.steps()
     };
@@ -109,12 +141,40 @@ fn at_every_step(case: &Case) {
     }
 }
 
-fn check(case: &Case, root: &Path, outcome: &Result<(), InstallError>, context: &str) {
+/// What a crash left, apart from the numbers in temporary names: most steps leave the same as their neighbours.
+type Aftermath = (bool, Vec<(String, Vec<u8>)>);
+
+fn aftermath(root: &Path, outcome: &Result<(), InstallError>) -> Aftermath {
+    let mut tree: Vec<(String, Vec<u8>)> = contents(root)
+        .into_iter()
+        .map(|(path, bytes)| {
+            let path = path.strip_prefix(root).unwrap().to_str().unwrap();
+            let mode = fs::symlink_metadata(root.join(path)).unwrap().mode();
+            let name = path.split_once(".tmp-").map_or(path, |(folder, _)| folder);
+            (format!("{name} {mode:o}"), bytes)
+        })
+        .collect();
+    tree.sort();
+    (outcome.is_ok(), tree)
+}
+
+fn check(
+    case: &Case,
+    root: &Path,
+    outcome: &Result<(), InstallError>,
+    context: &str,
+    seen_before: &mut HashSet<Aftermath>,
+) {
+    if !seen_before.insert(aftermath(root, outcome)) {
+        return;
+    }
     // Before any recovery: whoever looks sees the old or the new one.
     let seen = active(root, context);
     assert!(seen.as_deref() == case.old || seen.as_deref() == Some(case.new), "{context}: {seen:?}");
     if outcome.is_ok() {
         assert_eq!(seen.as_deref(), Some(case.new), "{context}: it was promised");
+        let floor = View::open(root).floor(&product()).unwrap();
+        assert_eq!(floor, case.floor.map(version), "{context}: so was the floor");
     }
     // The next process recovers, and finds the same.
     drop(quick(root));
@@ -157,11 +217,13 @@ fn d13_crashes_during_recovery_lose_nothing_either() {
     // A process that died just before and just after the link was replaced, then one that dies at each step of
     // settling that.
     let place = prepared(&["1.0.0"]);
+    let case = Case { before: &["1.0.0"], old: Some("1.0.0"), new: "1.1.0", floor: None, work: upgrade };
+    let original = copied(&place);
     let disk = FaultyDisk::counting(&place.root);
-    let case = Case { before: &["1.0.0"], old: Some("1.0.0"), new: "1.1.0", work: upgrade };
     on(Arc::clone(&disk), &place.root, &case).unwrap();
+    let mut seen = HashSet::new();
     for first in 0..disk.steps() {
-        let place = prepared(case.before);
+        let place = copied(&original);
         let disk = FaultyDisk::failing(&place.root, first, Fault::DoneButFailed, Then::Dies);
         let outcome = on(Arc::clone(&disk), &place.root, &case);
         let crashed = place._temp.path().join("crashed");
@@ -178,7 +240,7 @@ fn d13_crashes_during_recovery_lose_nothing_either() {
             for loss in Loss::ALL {
                 let after = place._temp.path().join(format!("after-{second}-{loss:?}"));
                 recovering.after(loss, &after);
-                check(&case, &after, &outcome, &format!("{first} then {second} {loss:?}"));
+                check(&case, &after, &outcome, &format!("{first} then {second} {loss:?}"), &mut seen);
             }
         }
     }

@@ -42,7 +42,8 @@ fn a_changed_file_is_found_named_not_run_and_mended_by_installing_again() {
 
 #[test]
 fn every_kind_of_difference_is_named() {
-    let changes: [(&str, &str, &dyn Fn(&Path), &dyn Fn(&Problem) -> bool); 6] = [
+    type Change<'c> = (&'c str, &'c str, &'c dyn Fn(&Path), &'c dyn Fn(&Problem) -> bool);
+    let changes: [Change<'_>; 6] = [
         ("missing", "1/node", &|p| fs::remove_file(p).unwrap(), &|p| *p == Problem::Missing),
         (
             "a link",
@@ -157,6 +158,21 @@ fn d11_a_flipped_link_is_not_followed() {
 }
 
 #[test]
+fn a_folder_in_place_of_the_link_is_named_and_not_removed() {
+    let place = place(&["1.0.0"]);
+    let current = place.join("node/current");
+    fs::remove_file(&current).unwrap();
+    fs::create_dir(&current).unwrap();
+    fs::write(current.join("mine"), b"mine").unwrap();
+    assert_code(place.view().status(&product(), Look::Records), code::INSTALL_CONTENT_CHANGED);
+    assert_code(install(&place.root, "1.1.0"), code::INSTALL_STATE_DAMAGED);
+    fs::rename(&current, place.join("aside")).unwrap();
+    install(&place.root, "1.1.0").unwrap();
+    assert_active(&place.root, "1.1.0");
+    assert_eq!(place.view().fsck(&product()).unwrap(), []);
+}
+
+#[test]
 fn d11_what_is_run_is_what_was_hashed() {
     let place = place(&["1.0.0"]);
     let mut open = place.view().open_verified(&product(), "node").unwrap();
@@ -213,7 +229,8 @@ fn a_link_in_place_of_a_record_is_replaced_not_followed() {
 
 #[test]
 fn d05_a_damaged_or_missing_record_is_refused_and_repaired_from_its_copy() {
-    let damages: [(&str, &dyn Fn(&Path)); 5] = [
+    type Damage<'c> = (&'c str, &'c dyn Fn(&Path));
+    let damages: [Damage<'_>; 5] = [
         ("missing", &|path| fs::remove_file(path).unwrap()),
         ("not JSON", &|path| fs::write(path, b"{").unwrap()),
         ("empty", &|path| fs::write(path, b"").unwrap()),
@@ -243,10 +260,6 @@ fn d05_a_damaged_or_missing_record_is_refused_and_repaired_from_its_copy() {
         let InstallError::StateDamaged { repair, .. } = outcome.unwrap_err() else { panic!("{case}") };
         assert_eq!(repair, Repair::FromCopy, "{case}");
         assert_code(installer.gc(1), code::INSTALL_STATE_DAMAGED);
-        if record.is_dir() {
-            // The one case in which a person must first take something away.
-            fs::remove_dir(&record).unwrap();
-        }
         assert!(installer.repair(&product()).unwrap(), "{case}");
         assert!(!installer.repair(&product()).unwrap(), "{case}");
         // The floor is what it was.

@@ -11,10 +11,7 @@ fn program() -> (Release, Vec<u8>) {
 }
 
 fn incoming<'i>(installer: &'i Installer, release: &Release) -> crate::Incoming<'i> {
-    match installer.receive_release(release).unwrap() {
-        Receive::Incoming(incoming) => incoming,
-        Receive::Held => panic!("the store cannot hold it"),
-    }
+    installer.receive_release(release).unwrap().expect("the store cannot hold it")
 }
 
 #[test]

@@ -18,7 +18,7 @@ use countersign_crypto::sha256;
 use countersign_verify::{FileMode, Release};
 use tempfile::TempDir;
 
-use crate::{Activated, InstallError, Installer, Receive, Request, View};
+use crate::{Activated, InstallError, Installer, Request, View};
 
 /// A release with the bytes of its files.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ fn request() -> Request {
 
 /// Takes in one file; whether it had to be sent.
 fn take_in(installer: &Installer, release: &Release, content: &[u8]) -> Result<bool, InstallError> {
-    let Receive::Incoming(mut incoming) = installer.receive_release(release)? else { return Ok(false) };
+    let Some(mut incoming) = installer.receive_release(release)? else { return Ok(false) };
     let from = usize::try_from(incoming.resumed_from()).unwrap();
     // The reason for a failed write is what `finish` says.
     let _ = content[from..].chunks(1_000).try_for_each(|chunk| incoming.write_all(chunk));

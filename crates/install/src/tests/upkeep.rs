@@ -45,9 +45,7 @@ fn unfinished_downloads_and_unneeded_content_go() {
     let installer = Installer::open(&place.root).unwrap();
     let next = release("1.1.0");
     take_in(&installer, &next.releases[0], &next.contents[0]).unwrap();
-    let Receive::Incoming(mut incoming) = installer.receive_release(&next.releases[1]).unwrap() else {
-        panic!("it is not there")
-    };
+    let mut incoming = installer.receive_release(&next.releases[1]).unwrap().unwrap();
     incoming.write_all(b"m").unwrap();
     drop(incoming);
     assert_eq!(leftovers(&place.root).len(), 1);
@@ -68,7 +66,7 @@ fn products_are_listed_by_name_and_live_side_by_side() {
     }
     install_with(&mut Installer::open(&place.root).unwrap(), &other, &request()).unwrap();
     let list = place.view().list().unwrap();
-    let names: Vec<_> = list.iter().map(|(name, status)| (name.as_str(), status.is_ok())).collect();
+    let names: Vec<_> = list.iter().map(|one| (one.product.as_str(), one.status.is_ok())).collect();
     assert_eq!(names, [("node", true), ("wallet", true)]);
     gc(&place.root, 1);
     assert_active(&place.root, "1.0.0");
