@@ -34,7 +34,7 @@ pub struct AddCheckpoint {
     signed: SignedCheckpoint,
 }
 
-/// A request that is not well-formed: status 400.
+/// A request that is not well-formed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -160,7 +160,7 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// 400: the request is not well-formed.
+    /// 400: the request is not well-formed; 403 where that is because no signature can be read.
     #[error(transparent)]
     Malformed(#[from] RequestError),
     /// 404: a log that the witness does not know.
@@ -209,8 +209,12 @@ impl Refusal {
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {
+            // "403 if no signature from a trusted key for the origin is present": what cannot be read is none.
+            Self::Malformed(RequestError::Checkpoint(CheckpointError::Note(
+                NoteError::NoSignatures | NoteError::SignatureLine { .. },
+            )))
+            | Self::Signature(_) => 403,
             Self::Malformed(_) | Self::OldTooLarge { .. } => 400,
-            Self::Signature(_) => 403,
             Self::UnknownLog { .. } => 404,
             Self::Conflict { .. } => 409,
             Self::EmptyRoot | Self::ProofFromEmpty | Self::OtherRoot { .. } | Self::Inconsistent(_) => 422,
