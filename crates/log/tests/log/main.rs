@@ -1,1 +1,12 @@
 //! Tests of the log.
+
+mod admission;
+mod crashes;
+mod fsck;
+mod publishing;
+mod reference;
+mod sequencer;
+mod storage;
+mod support;
+mod vectors;
+mod witness;
