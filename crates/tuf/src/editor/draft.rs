@@ -6,7 +6,7 @@ use countersign_base::canonical::{olpc, rfc8785};
 use countersign_base::code::{self, Code, Explain};
 use countersign_base::text::escape;
 use countersign_base::{Json, json};
-use countersign_crypto::{Signer, SignerError};
+use countersign_crypto::{PublicKey, Signer, SignerError};
 
 use crate::error::TufError;
 use crate::metadata::{
@@ -119,9 +119,14 @@ impl Draft {
         &self.signed
     }
 
-    /// The bytes to sign: canonical JSON of the `signed` object.
+    /// The canonical JSON of the `signed` object, which signatures are about.
     pub fn message(&self) -> Vec<u8> {
         olpc(&self.signed)
+    }
+
+    /// The bytes that `key` signs, for a signature made elsewhere; see [`payload`].
+    pub fn message_for(&self, key: &PublicKey) -> Vec<u8> {
+        payload(key, &self.message()).into_owned()
     }
 
     /// Signatures so far, by key id.
@@ -142,7 +147,7 @@ impl Draft {
     /// # Errors
     /// [`EditError::Signer`], [`EditError::BadSignature`].
     pub fn sign_as(&mut self, keyid: &str, signer: &dyn Signer) -> Result<(), EditError> {
-        let message = self.message();
+        let message = self.message_for(signer.public_key());
         let signature =
             signer.sign(&message).map_err(|source| EditError::Signer { role: self.role.clone(), source })?;
         // A token that signs with another key than it shows must not go unnoticed until clients refuse.

@@ -8,7 +8,6 @@ use countersign_crypto::PublicKey;
 use super::document::{Document, drop_unlisted, list_keys, object_in};
 use super::draft::threshold as number;
 use super::{Draft, EditError};
-use crate::error::TufError;
 use crate::metadata::{Coverage, TARGETS, TargetFile, Targets};
 use crate::name;
 

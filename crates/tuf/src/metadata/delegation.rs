@@ -83,7 +83,8 @@ impl Delegations {
         if let Some(bins) = &self.succinct {
             return vec![(bins.bin_of(path), true)];
         }
-        let covering = self.roles.iter().filter(|role| role.coverage.covers(path));
+        let digest = sha256(path.as_bytes()).to_string();
+        let covering = self.roles.iter().filter(|role| role.coverage.covers_hashed(path, &digest));
         covering.map(|role| (role.name.clone(), role.terminating)).collect()
     }
 
@@ -109,12 +110,14 @@ impl Delegations {
 impl Coverage {
     /// Whether `path` is covered.
     pub fn covers(&self, path: &str) -> bool {
+        self.covers_hashed(path, &sha256(path.as_bytes()).to_string())
+    }
+
+    /// As [`Coverage::covers`], with the SHA-256 of the path in hex.
+    fn covers_hashed(&self, path: &str, digest: &str) -> bool {
         match self {
             Self::Paths(patterns) => patterns.iter().any(|pattern| pattern::matches(pattern, path)),
-            Self::HashPrefixes(prefixes) => {
-                let digest = sha256(path.as_bytes()).to_string();
-                prefixes.iter().any(|prefix| digest.starts_with(prefix))
-            }
+            Self::HashPrefixes(prefixes) => prefixes.iter().any(|prefix| digest.starts_with(prefix)),
         }
     }
 

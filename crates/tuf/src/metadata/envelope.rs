@@ -1,7 +1,7 @@
 //! The envelope around all metadata: signatures and what they are on (specification 4.2.1).
 
 use countersign_base::canonical::olpc;
-use countersign_base::json;
+use countersign_base::{Json, json};
 
 use super::Role;
 use super::fields::Fields;
@@ -37,14 +37,17 @@ impl<T: Role> Envelope<T> {
         let value = json::parse(bytes).map_err(|error| explain(T::TYPE, bytes, &error))?;
         let fields = Fields::new(&value, "")?;
         let signatures = read_signatures(&fields)?;
-        let signed = fields.required("signed")?;
-        let kind = Fields::new(signed, "signed")?.text("_type")?;
+        let kind = Fields::new(fields.required("signed")?, "signed")?.text("_type")?;
         if kind != T::TYPE {
             let got = kind.chars().take(40).collect();
             return Err(TufError::WrongType { role: role.to_owned(), want: T::TYPE, got });
         }
-        let signed = T::from_signed(signed.clone())?;
-        Ok(Self { signatures, signed })
+        // Moved, not copied: targets are large.
+        let signed = match value {
+            Json::Object(mut members) => members.remove("signed").unwrap_or(Json::Null),
+            _ => Json::Null,
+        };
+        Ok(Self { signatures, signed: T::from_signed(signed)? })
     }
 
     /// The bytes that signatures are made on: canonical JSON of the parsed `signed` object.

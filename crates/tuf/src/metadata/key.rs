@@ -1,13 +1,14 @@
-//! Public keys in metadata (specification 4.2.2).
+//! Public keys in metadata (specification 4.2.2; ML-DSA as in TAP 21).
 //!
 //! Ids are opaque when read (TAP 12): real repositories keep an id when a key's description changes. What is
 //! counted is the public key itself, whatever its id or encoding.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use countersign_base::Json;
 use countersign_base::canonical::olpc;
-use countersign_crypto::{Algorithm, KeyError, PublicKey, sha256};
+use countersign_crypto::{Algorithm, KeyError, PublicKey, sha256, sha512};
 
 use super::fields::Fields;
 use crate::error::{TufError, check_count};
@@ -113,6 +114,18 @@ pub fn key_id(key: &PublicKey) -> String {
     sha256(&olpc(&key_json(key))).to_string()
 }
 
+/// What `key` signs for the canonical `message`: the message itself, but for ML-DSA, which TAP 21 has sign
+/// `tuf`, the byte 1 and the message's SHA-512.
+pub fn payload<'a>(key: &PublicKey, message: &'a [u8]) -> Cow<'a, [u8]> {
+    match key.algorithm() {
+        Algorithm::MlDsa44 | Algorithm::MlDsa65 => {
+            let digest = sha512(message);
+            Cow::Owned([b"tuf\x01".as_slice(), digest.as_bytes()].concat())
+        }
+        _ => Cow::Borrowed(message),
+    }
+}
+
 /// Reads a key table.
 pub(super) fn read_table(fields: &Fields<'_>) -> Result<KeyTable, TufError> {
     let members = fields.object("keys")?;
@@ -132,8 +145,8 @@ const fn names(algorithm: Algorithm) -> (&'static str, &'static str) {
         Algorithm::EcdsaP256Sha256 => ("ecdsa", "ecdsa-sha2-nistp256"),
         Algorithm::EcdsaP384Sha384 => ("ecdsa", "ecdsa-sha2-nistp384"),
         Algorithm::RsaPssSha256 => ("rsa", "rsassa-pss-sha256"),
-        Algorithm::MlDsa44 => ("ml-dsa", "ml-dsa-44"),
-        Algorithm::MlDsa65 => ("ml-dsa", "ml-dsa-65"),
+        Algorithm::MlDsa44 => ("ml-dsa", "ml-dsa-44/1"),
+        Algorithm::MlDsa65 => ("ml-dsa", "ml-dsa-65/1"),
         _ => ("ed25519", "ed25519"),
     }
 }

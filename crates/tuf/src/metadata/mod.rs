@@ -24,7 +24,7 @@ pub use delegation::{Coverage, DelegatedRole, Delegations, SuccinctRoles};
 pub use envelope::{Envelope, Signature};
 pub(crate) use file::number;
 pub use file::{Hashes, MetaFile, TargetFile};
-pub use key::{Key, KeyTable, key_id, key_json};
+pub use key::{Key, KeyTable, key_id, key_json, payload};
 pub use pattern::matches;
 pub use role_keys::RoleKeys;
 pub use root::Root;

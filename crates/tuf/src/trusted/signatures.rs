@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_crypto::PublicKey;
 
 use crate::error::TufError;
-use crate::metadata::{Envelope, Key, KeyTable, Role, RoleKeys, Signature};
+use crate::metadata::{Envelope, Key, KeyTable, Role, RoleKeys, Signature, payload};
 
 /// Who signed a file, of those who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Signed<'_> {
     /// The signature under `keyid` verifies with `key`.
     fn is_by(&self, keyid: &str, key: &PublicKey) -> bool {
         let signature = self.signatures.iter().find(|signature| signature.keyid == keyid);
-        signature.is_some_and(|signature| key.verify(self.message, &signature.bytes).is_ok())
+        signature.is_some_and(|signature| key.verify(&payload(key, self.message), &signature.bytes).is_ok())
     }
 }
 
@@ -71,7 +71,7 @@ impl Delegator<'_> {
     }
 }
 
-/// A key that an earlier root listed for a role and a later one does not.
+/// A key that an earlier file listed for a role. Whether it is listed now is seen when it matters.
 #[derive(Debug, Clone)]
 pub(crate) struct Retired {
     pub(crate) role: String,
@@ -81,7 +81,7 @@ pub(crate) struct Retired {
 
 /// Says why a file below its threshold is refused.
 ///
-/// - a key that was taken from this very role signed it: `tuf-key-revoked` (attack M22);
+/// - a key that was once this very role's signed it: `tuf-key-revoked` (attack M22);
 /// - no key of this role signed it, but enough keys of one other role did: `tuf-role-confusion` (attack M13);
 /// - else: `tuf-threshold`, also for a mix of own and foreign keys (attack M09) and for foreign keys of several roles
 ///   (attack M21).

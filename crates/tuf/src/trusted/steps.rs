@@ -2,13 +2,28 @@
 
 use std::collections::BTreeSet;
 
+use countersign_crypto::PublicKey;
+
 use super::signatures::{Retired, refuse, signed};
 use super::{Delegator, Held, Loaded, TrustedSet, Update};
 use crate::error::TufError;
+use crate::limits::MAX_KEYS;
 use crate::metadata::{
     Envelope, Key, MetaFile, ROOT, Role, RoleKeys, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, TOP_LEVEL,
     Targets, Timestamp,
 };
+
+/// A listed file that is refused, and the file itself if it is an older one that is well signed.
+struct Refused<T> {
+    error: TufError,
+    older: Option<Envelope<T>>,
+}
+
+impl<T> From<TufError> for Refused<T> {
+    fn from(error: TufError) -> Self {
+        Self { error, older: None }
+    }
+}
 
 impl TrustedSet {
     /// Takes the next root: version N+1, signed by the thresholds of N and of N+1 (5.3.4, 5.3.5).
@@ -106,7 +121,8 @@ impl TrustedSet {
         let timestamp = self.timestamp().ok_or(TufError::Order("the snapshot comes after the timestamp"))?;
         self.check_fresh(TIMESTAMP, timestamp)?;
         let listed = timestamp.snapshot().clone();
-        let file: Envelope<Snapshot> = self.open_listed(SNAPSHOT, ROOT, &listed, bytes)?;
+        let file: Envelope<Snapshot> =
+            self.open_listed(SNAPSHOT, ROOT, &listed, bytes).map_err(|refused| refused.error)?;
         if let Some(held) = self.snapshot() {
             check_not_older(SNAPSHOT, held.version(), file.signed.version())?;
             for (role, old) in held.files() {
@@ -156,7 +172,15 @@ impl TrustedSet {
             return Err(TufError::Order("a delegated role comes after the role that delegates to it"));
         }
         let listed = snapshot.file(role).ok_or_else(|| TufError::NotListed(role.to_owned()))?.clone();
-        let file: Envelope<Targets> = self.open_listed(role, delegator, &listed, bytes)?;
+        let file: Envelope<Targets> = match self.open_listed(role, delegator, &listed, bytes) {
+            Ok(file) => file,
+            Err(Refused { error, older }) => {
+                if let Some(older) = older {
+                    self.remember(role, &older.signed);
+                }
+                return Err(error);
+            }
+        };
         self.check_fresh(role, &file.signed)?;
         self.check_key_ids(role, &file.signed)?;
         self.raise_floor(role, file.signed.version());
@@ -171,22 +195,18 @@ impl TrustedSet {
 
     /// Opens a file that a trusted parent lists: bytes, then shape, then signatures, then version.
     fn open_listed<T: Role>(
-        &mut self,
+        &self,
         role: &str,
         delegator: &str,
         listed: &MetaFile,
         bytes: &[u8],
-    ) -> Result<Envelope<T>, TufError> {
+    ) -> Result<Envelope<T>, Refused<T>> {
         if let Some(what) = listed.mismatch(bytes) {
             let error = TufError::ListedBytes { role: role.to_owned(), what };
             // Only to name the refusal: an older file that was once good is a rollback, anything else a mix-up.
-            let Ok(file) = Envelope::<T>::parse(role, bytes) else {
-                return Err(error);
-            };
-            if self.verify(role, delegator, &file).is_err() {
-                return Err(error);
-            }
-            return Err(self.rollback_or(role, listed, file.signed.version(), error));
+            let file = Envelope::<T>::parse(role, bytes).ok();
+            let signed = file.filter(|file| self.verify(role, delegator, file).is_ok());
+            return Err(self.not_listed(role, listed, signed, error));
         }
         let file = Envelope::<T>::parse(role, bytes)?;
         self.verify(role, delegator, &file)?;
@@ -195,20 +215,41 @@ impl TrustedSet {
             return Ok(file);
         }
         let error = TufError::ListedVersion { role: role.to_owned(), listed: listed.version, got };
-        Err(self.rollback_or(role, listed, got, error))
+        Err(self.not_listed(role, listed, Some(file), error))
     }
 
-    /// What to call a well-signed file that is not the listed one: rollback if a newer one was seen before, `error`
-    /// otherwise. A kept copy that is offered first and is not current raises what counts as seen.
-    fn rollback_or(&mut self, role: &str, listed: &MetaFile, got: u64, error: TufError) -> TufError {
-        let held = self.floors.get(role).copied().unwrap_or_default();
-        if got < held {
-            return TufError::Rollback { role: role.to_owned(), held, got };
+    /// What to call a file that is not the listed one: rollback if a newer one was seen before, `error` otherwise.
+    fn not_listed<T: Role>(
+        &self,
+        role: &str,
+        listed: &MetaFile,
+        signed: Option<Envelope<T>>,
+        error: TufError,
+    ) -> Refused<T> {
+        let older = signed.filter(|file| file.signed.version() < listed.version);
+        let got = older.as_ref().map(|file| file.signed.version());
+        match (got, self.floors.get(role)) {
+            (Some(got), Some(&held)) if got < held => {
+                Refused { error: TufError::Rollback { role: role.to_owned(), held, got }, older: None }
+            }
+            _ => Refused { error, older },
         }
-        if got < listed.version {
-            self.raise_floor(role, got);
+    }
+
+    /// Keeps in mind a well-signed older targets file: what is older still is a rollback, and keys that it delegated to
+    /// and that its successor does not are former keys.
+    fn remember(&mut self, role: &str, older: &Targets) {
+        self.raise_floor(role, older.version());
+        let Some(delegations) = older.delegations() else {
+            return;
+        };
+        for delegated in delegations.roles() {
+            for keyid in &delegated.keys.keyids {
+                if let Some(key) = delegations.keys().get(keyid).and_then(Key::usable) {
+                    self.retire_key(&delegated.name, keyid, key);
+                }
+            }
         }
-        error
     }
 
     /// Checks a root against the trusted one and itself, and says which side is short.
@@ -231,7 +272,7 @@ impl TrustedSet {
     /// Remembers the keys that `next` takes from a role, to name them if they sign again (attack M22).
     fn retire(&mut self, next: &Root) {
         for role in TOP_LEVEL {
-            let Some(listed) = self.root.signed.role_keys(role) else {
+            let Some(listed) = self.root.signed.role_keys(role).cloned() else {
                 continue;
             };
             for keyid in &listed.keyids {
@@ -246,6 +287,13 @@ impl TrustedSet {
                     });
                 }
             }
+        }
+    }
+
+    fn retire_key(&mut self, role: &str, keyid: &str, key: &PublicKey) {
+        let known = self.retired.iter().any(|former| former.role == role && former.keyid == keyid);
+        if !known && self.retired.len() < MAX_KEYS {
+            self.retired.push(Retired { role: role.to_owned(), keyid: keyid.to_owned(), key: key.clone() });
         }
     }
 
@@ -291,7 +339,7 @@ fn same_keys(role: &str, old: &Root, new: &Root) -> bool {
 }
 
 /// A key by its bytes where they are known, else by its id.
-fn key_of((keyid, key): (String, Option<Key>)) -> (Option<countersign_crypto::PublicKey>, String) {
+fn key_of((keyid, key): (String, Option<Key>)) -> (Option<PublicKey>, String) {
     match key.as_ref().and_then(Key::material) {
         Some(public) => (Some(public.clone()), String::new()),
         None => (None, keyid),
