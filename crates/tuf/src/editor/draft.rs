@@ -11,7 +11,7 @@ use countersign_crypto::{PublicKey, Signer, SignerError};
 use crate::error::TufError;
 use crate::metadata::{
     Envelope, KeyTable, ROOT, Role, RoleKeys, Root, SNAPSHOT, Signature, Snapshot, TIMESTAMP, Targets,
-    Timestamp, key_id, number,
+    Timestamp, key_id, number, payload,
 };
 use crate::trusted::{Delegator, Signed, Signers};
 
