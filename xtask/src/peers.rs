@@ -120,23 +120,23 @@ pub(crate) fn install(root: &Path) -> Installed {
     let cache = std::env::var_os("COUNTERSIGN_CACHE").map_or_else(|| target.join("peers"), PathBuf::from);
     let bin = target.join("peers-bin");
     let mut missing = Vec::new();
-    // Scripts of an earlier run may name what is gone.
-    let _ = fs::remove_dir_all(&bin);
     for peer in PEERS {
         let done = place(root, &cache, peer).and_then(|place| {
             ready(peer, &place)?;
             script(&bin.join(peer.program), &(peer.command)(&place))
         });
-        note(peer.program, done, &mut missing);
+        note(&bin, peer.program, done, &mut missing);
     }
     let done = faketime().and_then(|program| script(&bin.join("faketime"), &[program]));
-    note("faketime", done, &mut missing);
+    note(&bin, "faketime", done, &mut missing);
     Installed { bin, missing }
 }
 
-fn note(program: &str, done: Result<(), String>, missing: &mut Vec<String>) {
+fn note(bin: &Path, program: &str, done: Result<(), String>, missing: &mut Vec<String>) {
     if let Err(error) = done {
         eprintln!("peers: `{program}` is not installed: {error}");
+        // A script of an earlier run would name what is gone.
+        let _ = fs::remove_file(bin.join(program));
         missing.push(program.to_owned());
     }
 }
@@ -234,14 +234,16 @@ fn quietly(command: &mut Command) -> Result<(), String> {
     sh::output(command).map(drop)
 }
 
-/// Writes a script that runs `command` with what it is given.
+/// Writes a script that runs `command` with what it is given; a test under way sees the old one or the new one.
 fn script(path: &Path, command: &[PathBuf]) -> Result<(), String> {
     let words: Vec<String> = command.iter().map(|word| quoted(&word.display().to_string())).collect();
     let text = format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "));
     let write = || {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
-        fs::write(path, text)?;
-        make_executable(path)
+        let new = path.with_extension("new");
+        fs::write(&new, text)?;
+        make_executable(&new)?;
+        fs::rename(&new, path)
     };
     write().map_err(|error| format!("{}: {error}", path.display()))
 }
