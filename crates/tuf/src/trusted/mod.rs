@@ -34,6 +34,7 @@ pub(crate) use signatures::{Delegator, Signed};
 pub struct TrustedSet {
     now: Time,
     root: Envelope<Root>,
+    online_keys_since: u64,
     timestamp: Option<Envelope<Timestamp>>,
     snapshot: Option<Envelope<Snapshot>>,
     /// The snapshot's file, to compare with what a newer timestamp lists.
@@ -88,6 +89,7 @@ impl TrustedSet {
         let root = Envelope::<Root>::parse(ROOT, root)?;
         let set = Self {
             now,
+            online_keys_since: root.signed.version(),
             root,
             timestamp: None,
             snapshot: None,
@@ -108,6 +110,14 @@ impl TrustedSet {
     /// The trusted root.
     pub const fn root(&self) -> &Root {
         &self.root.signed
+    }
+
+    /// Version of the root that last changed the timestamp's or snapshot's keys or thresholds, as far as this walk saw.
+    ///
+    /// Copies of timestamp and snapshot that were trusted under an older root are not to be restored (5.3.11). A client
+    /// that restores them after it has fetched roots must compare; one that restores them first need not.
+    pub const fn online_keys_since(&self) -> u64 {
+        self.online_keys_since
     }
 
     /// The trusted timestamp.

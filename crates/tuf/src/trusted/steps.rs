@@ -45,6 +45,7 @@ impl TrustedSet {
         self.root = next;
         self.targets.clear();
         if rotated {
+            self.online_keys_since = want;
             self.timestamp = None;
             self.snapshot = None;
             self.snapshot_bytes.clear();

@@ -121,12 +121,14 @@ fn m03_rotated_online_keys_drop_the_copies_that_an_attacker_drove_up() {
     same.set_expires(now().plus_days(400));
     let mut held = set.clone();
     held.update_root(&sign(same.finish().unwrap(), &ROOT[..2])).unwrap();
+    assert_eq!(held.online_keys_since(), 1);
     assert_eq!(code(held.update_timestamp(&recovered.timestamp)), "tuf-rollback");
     // One that rotates the snapshot's key drops both.
     let mut rotated = countersign_tuf::editor::RootEditor::next(&root);
     rotated.set_role("snapshot", &public(&[22]), 1).unwrap();
     set.update_root(&sign(rotated.finish().unwrap(), &ROOT[..2])).unwrap();
     assert!(set.timestamp().is_none() && set.snapshot().is_none() && set.targets().is_none());
+    assert_eq!(set.online_keys_since(), 2);
     let snapshot = change(&recovered.snapshot, &[22], |_| {});
     recovered.snapshot = snapshot;
     recovered.stamp(2);
