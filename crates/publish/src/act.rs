@@ -1,0 +1,340 @@
+//! The act of publishing: what was signed becomes what clients see, wholly or not at all.
+//!
+//! Clients start at `timestamp.json`, and from there look only at files that it names, directly or through others,
+//! by version and digest. So everything but the timestamp can be written in any order, and one atomic rename makes
+//! it visible. The steps, and what a crash in or after each leaves:
+//!
+//! 1. Take the lock ([`lock`]). *A crash anywhere:* the kernel frees it.
+//! 2. Read and verify the repository ([`crate::current::Current::read`]), open the log, clear what an earlier run left
+//!    ([`Act::begin`]).
+//! 3. Choose numbers ([`Act::next_version`]): one more than the highest of what clients see and what the log has, so
+//!    that none is ever used twice, whatever was interrupted.
+//! 4. Copy released files into the private staging folder, and sync them. *A crash:* the next run deletes them.
+//! 5. Log all new metadata in one batch; the log keeps a durable copy of each first. *A crash:* the log has entries
+//!    that no client is pointed to. The next run goes on with the next numbers. It puts the metadata of those
+//!    entries where monitors look for it ([`Act::reveal`]), so that nothing that is logged stays hidden.
+//! 6. Have the log's checkpoint cosigned until the policy is met, and publish it. *A crash, or too few witnesses:* as
+//!    in 5. The log may be ahead of the repository, never behind.
+//! 7. Check the result as a client will ([`selfcheck`]). *If it is refused:* as in 5.
+//! 8. Move files, proofs and metadata to their places, then sync the folders. Names are new or say their content, so
+//!    nothing that clients use is touched. *A crash:* they lie there unused.
+//! 9. Replace `timestamp.json`. *A crash before:* clients see the old repository, whole. *After:* the new one.
+//!
+//! The timestamp is not logged, so its number can be used twice: if the rename of step 9 does not survive a power
+//! failure, a client that saw it keeps it until the number after the next one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use countersign_base::{Anchor, Timestamp};
+use countersign_log::{Admission, Admitted, LogError, LogKey, Sequencer, Submission};
+use countersign_store::{Disk, Lock, StoreError, durable};
+use countersign_tlog::policy::Policy;
+use countersign_tlog::{TlogProof, VerifierKey};
+use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT};
+use countersign_tuf::name::file_name;
+use countersign_verify::Leaf;
+
+use crate::error::PublishError;
+use crate::expiry::Expiries;
+use crate::keyring::Keyring;
+use crate::layout::{Layout, proof_path};
+use crate::online::Online;
+use crate::selfcheck;
+use crate::staging::{Moves, PUBLIC_MODE, Staging};
+use crate::witnesses::{self, Connect};
+
+/// The place and time of an act.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The repository's directory.
+    pub layout: Layout,
+    /// The keys directory, which has the local witness's state.
+    pub keys: PathBuf,
+    /// What writes files.
+    pub disk: Arc<dyn Disk>,
+    /// How long metadata is good for.
+    pub expiries: Expiries,
+    /// The one instant of the act.
+    pub now: Timestamp,
+}
+
+/// A signed metadata file that no one has seen yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    /// Role.
+    pub role: String,
+    /// Version.
+    pub version: u64,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+/// A released file in staging and its place in the repository.
+#[derive(Debug)]
+pub(crate) struct StagedTarget {
+    /// Its copy.
+    pub from: PathBuf,
+    /// Where it goes.
+    pub to: PathBuf,
+}
+
+/// What is to be published.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// New metadata other than snapshot and timestamp, each after what delegates to it.
+    pub documents: Vec<Signed>,
+    /// New released files.
+    pub targets: Vec<StagedTarget>,
+    /// Whether there is a new snapshot without any of these, because the old one expires soon.
+    pub renew_snapshot: bool,
+}
+
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The new metadata, in the order of the log.
+    pub documents: Vec<PublishedDocument>,
+    /// Version of the new timestamp.
+    pub timestamp_version: u64,
+    /// When the new timestamp expires: clients need another by then.
+    pub timestamp_expires: Timestamp,
+    /// Size of the log's tree that proves the documents; `None` if there was nothing to log.
+    pub tree_size: Option<u64>,
+    /// Names, in the policy, of the witnesses that cosigned it.
+    pub cosigners: Vec<String>,
+}
+
+/// One new metadata file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedDocument {
+    /// Role.
+    pub role: String,
+    /// Version.
+    pub version: u64,
+    /// Index of its entry in the log.
+    pub index: u64,
+}
+
+/// A repository under its lock, its log open, without leftovers.
+pub(crate) struct Act<'a> {
+    site: &'a Site,
+    anchor: Anchor,
+    policy: Policy,
+    log: Sequencer,
+    admission: Admission,
+    staging: Staging<'a>,
+    _lock: Lock,
+}
+
+/// New metadata with its proofs and who cosigned the tree in them.
+struct Proven {
+    proofs: Vec<Vec<u8>>,
+    tree_size: Option<u64>,
+    cosigners: Vec<String>,
+}
+
+/// Takes the repository's lock.
+///
+/// # Errors
+/// `publish-repo-missing`, `publish-locked`, `publish-storage-failed`.
+pub(crate) fn lock(layout: &Layout) -> Result<Lock, PublishError> {
+    if !layout.private().is_dir() {
+        return Err(PublishError::RepoMissing { path: layout.root().to_owned() });
+    }
+    Lock::try_acquire(&layout.lock()).map_err(|error| match error {
+        StoreError::Locked { .. } => PublishError::Locked { path: layout.root().to_owned() },
+        other => other.into(),
+    })
+}
+
+impl<'a> Act<'a> {
+    /// Opens the log with its key and clears what an earlier run left behind. `seen` is the version of the snapshot
+    /// that clients see, 0 for none.
+    pub(crate) fn begin(
+        site: &'a Site,
+        lock: Lock,
+        anchor: Anchor,
+        policy: &Policy,
+        seen: u64,
+        keyring: &mut Keyring<'_>,
+    ) -> Result<Self, PublishError> {
+        let (layout, disk) = (&site.layout, &*site.disk);
+        let key = log_key(policy, keyring)?;
+        let private = layout.private_log();
+        let log = Sequencer::open_on(Arc::clone(&site.disk), &private, &layout.log(), key, site.now)?;
+        let admission = Admission::open_on(Arc::clone(&site.disk), &private, &log, site.now)?;
+        let staging = Staging::open(disk, layout.staging())?;
+        durable::remove_stale(disk, &layout.metadata())?;
+        if seen > 0 && layout.unfinished().exists() {
+            // `init` died after its last step and before it said so.
+            durable::remove(disk, &layout.unfinished())?;
+        }
+        let act = Self { site, anchor, policy: policy.clone(), log, admission, staging, _lock: lock };
+        act.reveal(seen)?;
+        Ok(act)
+    }
+
+    /// The staging folder, for released files.
+    pub(crate) const fn staging(&self) -> &Staging<'a> {
+        &self.staging
+    }
+
+    /// The number of the next version of `role`, of which clients see `seen`.
+    ///
+    /// A file that is there under the number counts too: after a restore of the log from a copy, the files may know
+    /// more than the log does.
+    pub(crate) fn next_version(&self, role: &str, seen: u64) -> u64 {
+        let mut version = seen.max(self.admission.highest_version(role)) + 1;
+        while self.site.layout.role_file(role, version).exists() {
+            version += 1;
+        }
+        version
+    }
+
+    /// Publishes a change with a new snapshot and timestamp.
+    ///
+    /// # Errors
+    /// `publish-blocked` or a witness's code, codes of the log, of the self-check and `publish-storage-failed`;
+    /// clients see what they saw before.
+    pub(crate) fn publish(
+        mut self,
+        change: Change,
+        online: &Online<'_>,
+        keyring: &mut Keyring<'_>,
+        connect: &mut Connect<'_>,
+    ) -> Result<Publication, PublishError> {
+        let Change { mut documents, targets, renew_snapshot } = change;
+        let mut listed = online.listed_snapshot();
+        if renew_snapshot || !documents.is_empty() || listed.is_none() {
+            let version = self.next_version(SNAPSHOT, online.snapshot_version());
+            let snapshot = online.sign_snapshot(version, &documents, keyring)?;
+            listed = Some(MetaFile::describe(snapshot.version, &snapshot.bytes));
+            documents.push(snapshot);
+        }
+        let listed = listed.ok_or(PublishError::Incomplete { role: SNAPSHOT })?;
+        let (timestamp, timestamp_expires) = online.sign_timestamp(&listed, keyring)?;
+
+        let admitted = self.admit(&documents)?;
+        let proven = self.prove(&admitted, keyring, connect)?;
+        selfcheck::check(self.site, self.anchor, &documents, &proven.proofs, &timestamp.bytes)?;
+        self.place(&documents, &proven.proofs, &targets)?;
+        let path = self.site.layout.timestamp();
+        durable::write_atomic(&*self.site.disk, &path, &timestamp.bytes, PUBLIC_MODE)?;
+
+        let published = |entry: Admitted| PublishedDocument {
+            role: entry.role,
+            version: entry.version,
+            index: entry.index,
+        };
+        Ok(Publication {
+            documents: admitted.into_iter().map(published).collect(),
+            timestamp_version: timestamp.version,
+            timestamp_expires,
+            tree_size: proven.tree_size,
+            cosigners: proven.cosigners,
+        })
+    }
+
+    /// Logs the documents: step 5.
+    fn admit(&mut self, documents: &[Signed]) -> Result<Vec<Admitted>, PublishError> {
+        let submission =
+            |document: &Signed| Submission { role: document.role.clone(), bytes: document.bytes.clone() };
+        let submissions: Vec<_> = documents.iter().map(submission).collect();
+        if submissions.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.admission.admit(&mut self.log, &submissions, self.site.now)?)
+    }
+
+    /// Has the log's tree cosigned and makes each document's proof: step 6.
+    fn prove(
+        &mut self,
+        admitted: &[Admitted],
+        keyring: &mut Keyring<'_>,
+        connect: &mut Connect<'_>,
+    ) -> Result<Proven, PublishError> {
+        if admitted.is_empty() {
+            return Ok(Proven { proofs: Vec::new(), tree_size: None, cosigners: Vec::new() });
+        }
+        let now = self.site.now;
+        let verifier = self.log.key().verifier().clone();
+        let mut cosigners = witnesses::cosigners(self.site, &self.policy, &verifier, keyring, connect)?;
+        let checkpoint =
+            self.log.publish(&mut cosigners, &self.policy, now).map_err(|error| blocked(error, verifier))?;
+        let verified = self.policy.check_checkpoint(&checkpoint, now)?;
+        let size = verified.checkpoint().size();
+        let mut proofs = Vec::with_capacity(admitted.len());
+        for entry in admitted {
+            let hashes = self.log.proof(entry.index, size)?;
+            let (extra, checkpoint) = (Some(entry.leaf.clone()), checkpoint.clone());
+            proofs.push(TlogProof { extra, index: entry.index, hashes, checkpoint }.encode());
+        }
+        let names = verified.cosigners().iter().map(|cosigner| cosigner.name.to_string());
+        Ok(Proven { proofs, tree_size: Some(size), cosigners: names.collect() })
+    }
+
+    /// Moves everything but the timestamp to its place: step 8.
+    fn place(
+        &self,
+        documents: &[Signed],
+        proofs: &[Vec<u8>],
+        targets: &[StagedTarget],
+    ) -> Result<(), PublishError> {
+        let layout = &self.site.layout;
+        let mut moves = Moves::new(&*self.site.disk);
+        for target in targets {
+            moves.place_content(&target.from, layout.root(), &target.to)?;
+        }
+        for (document, proof) in documents.iter().zip(proofs) {
+            let path = layout.role_file(&document.role, document.version);
+            // A client that walks roots sees a new one at once, so its proof is there before it.
+            self.put(&mut moves, &proof_path(&path), proof)?;
+            self.put(&mut moves, &path, &document.bytes)?;
+        }
+        Ok(moves.settle()?)
+    }
+
+    fn put(&self, moves: &mut Moves<'_>, path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
+        let staged = self.staging.put(bytes)?;
+        Ok(moves.place_new(&staged, path)?)
+    }
+
+    /// Puts metadata that was logged and never published where monitors look for it: the log says that it exists.
+    ///
+    /// Roots are left out: a client that walks the chain would come upon one without a proof.
+    fn reveal(&self, seen: u64) -> Result<(), PublishError> {
+        let last = self.admission.find(&self.log, SNAPSHOT, seen)?;
+        let first = last.map_or(0, |snapshot| snapshot.index + 1);
+        let mut moves = Moves::new(&*self.site.disk);
+        for index in first..self.log.size() {
+            let Ok(leaf) = Leaf::parse(&self.log.entry(index)?) else { continue };
+            let path = self.site.layout.role_file(&leaf.role, leaf.version);
+            if leaf.role == ROOT || file_name(&leaf.role, None).is_err() || path.exists() {
+                continue;
+            }
+            if let Some(bytes) = self.admission.document(&leaf.sha256)? {
+                self.put(&mut moves, &path, &bytes)?;
+            }
+        }
+        Ok(moves.settle()?)
+    }
+}
+
+/// The key of the policy's log: the first that is at hand.
+fn log_key(policy: &Policy, keyring: &mut Keyring<'_>) -> Result<LogKey, PublishError> {
+    for log in policy.logs() {
+        if let Some(signer) = keyring.signer(log.key.public_key())? {
+            return Ok(LogKey::new(log.key.name(), Box::new(signer))?);
+        }
+    }
+    let names: Vec<String> = policy.logs().iter().map(|log| log.key.to_string()).collect();
+    Err(PublishError::KeyMissing { what: format!("key of the log {}", names.join(" or ")) })
+}
+
+fn blocked(source: LogError, log: VerifierKey) -> PublishError {
+    match source {
+        LogError::Quorum { .. } => PublishError::Blocked { log: Box::new(log), source },
+        other => other.into(),
+    }
+}

@@ -1,0 +1,297 @@
+//! Why nothing was published. A cause that has a code of its own keeps it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use countersign_base::code::{self, Code, Explain};
+use countersign_base::name::{NameError, TargetPath};
+use countersign_base::text::escape;
+use countersign_keys::KeysError;
+use countersign_log::{LogError, WitnessError};
+use countersign_store::StoreError;
+use countersign_tlog::VerifierKey;
+use countersign_tlog::note::VkeyError;
+use countersign_tlog::policy::PolicyError;
+use countersign_tuf::TufError;
+use countersign_tuf::editor::EditError;
+use countersign_verify::VerifyError;
+
+/// A publication that did not happen; a variant a rule. Clients still see what they saw before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// `init` on a repository.
+    #[error("there is a repository in {} already", shown(.path))]
+    RepoExists {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// `init` among files that are not ours.
+    #[error("{} is not empty and not a repository", shown(.path))]
+    DirNotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// `init` goes on after an interruption, but with other keys, witnesses or thresholds than before.
+    #[error("an unfinished `init` of {} was begun with other options", shown(.path))]
+    InitDiffers {
+        /// The repository's directory.
+        path: PathBuf,
+    },
+    /// No repository, or one whose `init` has not finished.
+    #[error("there is no repository in {}", shown(.path))]
+    RepoMissing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A file of the repository is missing, or does not verify under the repository's own root.
+    #[error("{} is missing or damaged", shown(.path))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; `None` if it is not there.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// A top-level role is not there: a bug in us, since reading a repository loads them all.
+    #[error("the {role} metadata was not loaded")]
+    Incomplete {
+        /// The role.
+        role: &'static str,
+    },
+    /// Someone else publishes.
+    #[error("another process publishes to {}", shown(.path))]
+    Locked {
+        /// The repository's directory.
+        path: PathBuf,
+    },
+    /// A product of that name is there.
+    #[error("the product `{}` exists already", escape(.product))]
+    ProductExists {
+        /// The product.
+        product: String,
+    },
+    /// No product of that name.
+    #[error("the repository has no product `{}`", escape(.product))]
+    ProductUnknown {
+        /// The product.
+        product: String,
+    },
+    /// The file is released: what a version is never changes.
+    #[error("`{path}` is released already")]
+    VersionExists {
+        /// Product, version, platform and file name.
+        path: TargetPath,
+    },
+    /// Two files of one release have one name.
+    #[error("two of the files are named `{}`", escape(.name))]
+    FileTwice {
+        /// The name.
+        name: String,
+    },
+    /// A release of no file.
+    #[error("a release needs at least one file")]
+    NoFiles,
+    /// More files than one release takes.
+    #[error("a release has at most {limit} files")]
+    TooManyFiles {
+        /// The limit.
+        limit: usize,
+    },
+    /// A threshold that the given keys cannot meet, or that asks for nobody.
+    #[error("a threshold of {threshold} does not fit {keys} keys")]
+    Threshold {
+        /// The threshold asked for.
+        threshold: u32,
+        /// Number of keys.
+        keys: usize,
+    },
+    /// The secret keys at hand are too few for a role.
+    #[error("`{}` needs {need} signatures, and {have} of its keys are at hand", escape(.role))]
+    ThresholdNotMet {
+        /// The role.
+        role: String,
+        /// How many of its keys are in the keys directory.
+        have: usize,
+        /// How many must sign.
+        need: u32,
+        /// The public keys whose secret keys are not at hand.
+        missing: Vec<String>,
+    },
+    /// A key that must be at hand is another than the repository's.
+    #[error("the {what} of this repository is not in the keys directory")]
+    KeyMissing {
+        /// Which key.
+        what: String,
+    },
+    /// Witnesses that clients require did not cosign.
+    #[error("nothing was published: {source}")]
+    Blocked {
+        /// The log's verifier key, for the operators of witnesses.
+        log: Box<VerifierKey>,
+        /// What the log says.
+        source: LogError,
+    },
+    /// What was signed would not be accepted by a client. Nothing of it is visible.
+    #[error("nothing was published: a client would refuse the result")]
+    SelfCheck(#[source] VerifyError),
+    /// The repository's storage refused.
+    #[error("{0}")]
+    Storage(#[source] StoreError),
+    /// A file to release does not exist.
+    #[error("there is no file {}", shown(.path))]
+    FileNotFound {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A file to release cannot be read.
+    #[error("{} cannot be read", shown(.path))]
+    FileUnreadable {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file to release is not a regular file.
+    #[error("{} is {kind}, not a regular file", shown(.path))]
+    FileNotRegular {
+        /// Its path.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A file to release is larger than any client accepts.
+    #[error("{} is larger than {limit} bytes", shown(.path))]
+    FileTooLarge {
+        /// Its path.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A name cannot be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A rule of TUF.
+    #[error(transparent)]
+    Tuf(#[from] TufError),
+    /// Metadata could not be made or signed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A witness, a log name or a quorum that cannot be in a policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A name that a log or witness cannot have.
+    #[error(transparent)]
+    Vkey(#[from] VkeyError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The local witness.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+    /// A key could not be made, found or opened.
+    #[error(transparent)]
+    Key(#[from] KeysError),
+}
+
+impl From<StoreError> for PublishError {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl Explain for PublishError {
+    fn code(&self) -> Code {
+        match self {
+            Self::RepoExists { .. } | Self::InitDiffers { .. } => code::PUBLISH_REPO_EXISTS,
+            Self::DirNotEmpty { .. } => code::PUBLISH_DIR_NOT_EMPTY,
+            Self::RepoMissing { .. } => code::PUBLISH_REPO_MISSING,
+            Self::Damaged { .. } => code::PUBLISH_REPO_DAMAGED,
+            Self::Incomplete { .. } => code::INTERNAL_ERROR,
+            Self::Locked { .. } => code::PUBLISH_LOCKED,
+            Self::ProductExists { .. } => code::PUBLISH_PRODUCT_EXISTS,
+            Self::ProductUnknown { .. } => code::PUBLISH_PRODUCT_UNKNOWN,
+            Self::VersionExists { .. } => code::PUBLISH_VERSION_EXISTS,
+            Self::FileTwice { .. } | Self::NoFiles | Self::TooManyFiles { .. } | Self::Threshold { .. } => {
+                code::USAGE
+            }
+            Self::ThresholdNotMet { .. } => code::PUBLISH_THRESHOLD_NOT_MET,
+            Self::KeyMissing { .. } => code::KEY_NOT_FOUND,
+            Self::Blocked { source, .. } => blocked_code(source),
+            Self::SelfCheck(error) => error.code(),
+            Self::Storage(_) => code::PUBLISH_STORAGE_FAILED,
+            Self::FileNotFound { .. } => code::FILE_NOT_FOUND,
+            Self::FileUnreadable { .. } => code::FILE_UNREADABLE,
+            Self::FileNotRegular { .. } => code::FILE_NOT_REGULAR,
+            Self::FileTooLarge { .. } => code::LIMIT_EXCEEDED,
+            Self::Name(error) => error.code(),
+            Self::Tuf(error) => error.code(),
+            Self::Edit(error) => error.code(),
+            Self::Policy(error) => error.code(),
+            Self::Vkey(error) => error.code(),
+            Self::Log(error) => error.code(),
+            Self::Witness(error) => error.code(),
+            Self::Key(error) => error.code(),
+        }
+    }
+
+    fn fix(&self) -> Option<String> {
+        match self {
+            Self::RepoExists { .. } | Self::DirNotEmpty { .. } => {
+                Some("choose an empty or new folder; `init` never writes over anything".to_owned())
+            }
+            Self::InitDiffers { path } => Some(format!(
+                "run `init` with the same options and keys as before; or begin anew: nothing of {} was ever \
+                 published, so it and its keys can be deleted",
+                shown(path)
+            )),
+            Self::RepoMissing { .. } => Some("make one with `countersign init`".to_owned()),
+            Self::Damaged { path, .. } => Some(format!(
+                "restore {} from a mirror or a copy; published metadata never changes, so any true copy will do",
+                shown(path)
+            )),
+            Self::Locked { .. } => Some("wait until the other process has ended and try again".to_owned()),
+            Self::ProductUnknown { product } => {
+                Some(format!("add it with `countersign product add REPO {}`", escape(product)))
+            }
+            Self::VersionExists { .. } => Some("release it under a new version".to_owned()),
+            Self::ThresholdNotMet { missing, .. } if !missing.is_empty() => {
+                Some(format!("secret keys that are not at hand: {}", missing.join(", ")))
+            }
+            Self::KeyMissing { .. } => {
+                Some("name the directory that holds this repository's keys".to_owned())
+            }
+            Self::Blocked { log, source } => blocked_fix(log, source),
+            Self::Storage(error) => error.fix(),
+            Self::Tuf(error) => error.fix(),
+            Self::Edit(error) => error.fix(),
+            Self::Policy(error) => error.fix(),
+            Self::Log(error) => error.fix(),
+            Self::Witness(error) => error.fix(),
+            Self::Key(error) => error.fix(),
+            Self::SelfCheck(error) => error.fix(),
+            _ => None,
+        }
+    }
+}
+
+/// A quorum that is not met is an outage here: the evidence is missing, not bad. What witnesses say keeps its code.
+fn blocked_code(source: &LogError) -> Code {
+    match source.code() {
+        code::LOG_QUORUM_NOT_MET => code::PUBLISH_BLOCKED,
+        other => other,
+    }
+}
+
+fn blocked_fix(log: &VerifierKey, source: &LogError) -> Option<String> {
+    if source.code() == code::WITNESS_LOG_UNKNOWN {
+        return Some(format!(
+            "give the witness's operator this line, and run the command again once the log is known there: {log}"
+        ));
+    }
+    source.fix().or_else(|| Some("run the command again once the witnesses can be reached".to_owned()))
+}
+
+/// A path as it can be shown to a person.
+fn shown(path: &Path) -> String {
+    format!("`{}`", escape(&path.to_string_lossy()))
+}

@@ -1,0 +1,134 @@
+//! The secret keys at hand: which of a role's keys can sign here, opened once a run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use countersign_base::Timestamp;
+use countersign_base::name::ProductName;
+use countersign_crypto::{Algorithm, PublicKey, Signer, SignerError};
+use countersign_keys::{AskPassphrase, KeyDir, KeyInfo, KeysError, NewKey, Protection, Stage};
+use countersign_tuf::metadata::{Key, KeyTable, RoleKeys};
+
+use crate::error::PublishError;
+
+/// A keys directory with the keys of it that were opened.
+pub(crate) struct Keyring<'a> {
+    dir: KeyDir,
+    infos: Vec<KeyInfo>,
+    ask: &'a mut AskPassphrase<'a>,
+    opened: BTreeMap<PublicKey, Shared>,
+}
+
+/// An opened key that several owners sign with.
+#[derive(Clone)]
+pub(crate) struct Shared(std::sync::Arc<dyn Signer>);
+
+impl Signer for Shared {
+    fn public_key(&self) -> &PublicKey {
+        self.0.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.0.sign(message)
+    }
+}
+
+impl<'a> Keyring<'a> {
+    /// The keys of an existing directory.
+    pub(crate) fn open(path: &Path, ask: &'a mut AskPassphrase<'a>) -> Result<Self, PublishError> {
+        Self::of(KeyDir::open(path)?, ask)
+    }
+
+    /// The keys of a directory, made if it is not there.
+    pub(crate) fn open_or_create(path: &Path, ask: &'a mut AskPassphrase<'a>) -> Result<Self, PublishError> {
+        Self::of(KeyDir::open_or_create(path)?, ask)
+    }
+
+    fn of(dir: KeyDir, ask: &'a mut AskPassphrase<'a>) -> Result<Self, PublishError> {
+        let infos = dir.list()?;
+        Ok(Self { dir, infos, ask, opened: BTreeMap::new() })
+    }
+
+    /// The key of that name, which must be for that stage; made if it is not there.
+    pub(crate) fn ensure(
+        &mut self,
+        name: &str,
+        stage: Stage,
+        product: Option<&ProductName>,
+        now: Timestamp,
+        protection: Protection<'_>,
+    ) -> Result<PublicKey, PublishError> {
+        if let Some(info) = self.infos.iter().find(|info| info.name.as_str() == name) {
+            if info.stage == stage && info.product.as_ref() == product {
+                return Ok(info.public.clone());
+            }
+            return Err(KeysError::Exists { name: info.name.clone(), dir: self.dir.path().to_owned() }.into());
+        }
+        let new = NewKey { name, stage, product, holder: name, algorithm: Algorithm::Ed25519 };
+        let info = self.dir.create(&new, now, protection)?;
+        let public = info.public.clone();
+        self.infos.push(info);
+        Ok(public)
+    }
+
+    /// Whether the secret key is here.
+    pub(crate) fn has(&self, public: &PublicKey) -> bool {
+        self.infos.iter().any(|info| info.public == *public)
+    }
+
+    /// Opens a key; `None` if it is not here.
+    pub(crate) fn signer(&mut self, public: &PublicKey) -> Result<Option<Shared>, PublishError> {
+        if let Some(opened) = self.opened.get(public) {
+            return Ok(Some(opened.clone()));
+        }
+        let Some(info) = self.infos.iter().find(|info| info.public == *public) else {
+            return Ok(None);
+        };
+        let shared = Shared(self.dir.signer(info, self.ask)?.into());
+        self.opened.insert(public.clone(), shared.clone());
+        Ok(Some(shared))
+    }
+
+    /// Refuses a role that too few keys are here for, before anyone is asked for a passphrase.
+    ///
+    /// # Errors
+    /// `publish-threshold-not-met`, with the keys that are missing.
+    pub(crate) fn check_enough(
+        &self,
+        role: &str,
+        keys: &[PublicKey],
+        threshold: u32,
+    ) -> Result<(), PublishError> {
+        let (here, missing): (Vec<_>, Vec<_>) = keys.iter().partition(|key| self.has(key));
+        if here.len() >= threshold as usize {
+            return Ok(());
+        }
+        Err(PublishError::ThresholdNotMet {
+            role: role.to_owned(),
+            have: here.len(),
+            need: threshold,
+            missing: missing.iter().map(|key| key.to_string()).collect(),
+        })
+    }
+
+    /// Opens all of these keys that are here, at least `threshold`.
+    pub(crate) fn signers(
+        &mut self,
+        role: &str,
+        keys: &[PublicKey],
+        threshold: u32,
+    ) -> Result<Vec<Shared>, PublishError> {
+        self.check_enough(role, keys, threshold)?;
+        keys.iter().filter_map(|key| self.signer(key).transpose()).collect()
+    }
+}
+
+/// The public keys that a role lists and that can be used.
+pub(crate) fn listed(table: &KeyTable, keys: &RoleKeys) -> Vec<PublicKey> {
+    keys.keyids.iter().filter_map(|id| table.get(id).and_then(Key::usable)).cloned().collect()
+}
+
+/// As the trait objects that drafts sign with.
+pub(crate) fn as_dyn(signers: &[Shared]) -> Vec<&dyn Signer> {
+    signers.iter().map(|signer| signer as &dyn Signer).collect()
+}

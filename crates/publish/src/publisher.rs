@@ -1,0 +1,89 @@
+//! The publisher: one repository, one keys directory, one instant.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use countersign_base::Timestamp;
+use countersign_keys::AskPassphrase;
+use countersign_store::{Disk, RealDisk};
+use countersign_tuf::Role as _;
+use countersign_tuf::metadata::{ROOT, TARGETS};
+
+use crate::act::{self, Act, Change, Publication, Site};
+use crate::current::Current;
+use crate::error::PublishError;
+use crate::expiry::{Expiries, is_near};
+use crate::keyring::Keyring;
+use crate::layout::Layout;
+use crate::online::Online;
+use crate::witnesses::Connect;
+
+/// Changes a repository directory.
+///
+/// Each method is one act: it takes the lock, does all of it or nothing that a client sees, and lets go. After an
+/// error the same call can be made again.
+pub struct Publisher<'a> {
+    pub(crate) site: Site,
+    pub(crate) ask: &'a mut AskPassphrase<'a>,
+    pub(crate) connect: &'a mut Connect<'a>,
+}
+
+impl<'a> Publisher<'a> {
+    /// A publisher of the repository at `repository`, with the keys in `keys`, at the time `now`.
+    ///
+    /// `ask` is called for the passphrase of each sealed key that is used, once a key and act; `connect` for each
+    /// witness of the policy that has a URL.
+    pub fn new(
+        repository: &Path,
+        keys: &Path,
+        now: Timestamp,
+        ask: &'a mut AskPassphrase<'a>,
+        connect: &'a mut Connect<'a>,
+    ) -> Self {
+        let site = Site {
+            layout: Layout::new(repository),
+            keys: keys.to_owned(),
+            disk: Arc::new(RealDisk),
+            expiries: Expiries::default(),
+            now,
+        };
+        Self { site, ask, connect }
+    }
+
+    /// Uses other expiries than the defaults.
+    #[must_use]
+    pub fn with_expiries(mut self, expiries: Expiries) -> Self {
+        self.site.expiries = expiries;
+        self
+    }
+
+    /// Writes the repository, the log and the local witness's state through `disk`; keys go to the real one.
+    #[must_use]
+    pub fn on_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.site.disk = disk;
+        self
+    }
+
+    /// Signs the timestamp again, for as long again; and the snapshot when less than a third of its time is left.
+    ///
+    /// To be run by a timer, every day or so: clients refuse a repository whose timestamp has expired.
+    ///
+    /// # Errors
+    /// `publish-repo-missing`, `publish-repo-damaged`, `publish-locked`, codes of keys, log and witnesses;
+    /// `tuf-expired` for root or targets, whose renewal takes people.
+    pub fn renew(&mut self) -> Result<Publication, PublishError> {
+        let site = &self.site;
+        let lock = act::lock(&site.layout)?;
+        let current = Current::read(&site.layout)?;
+        current.check_fresh(&[ROOT, TARGETS], site.now)?;
+        let mut keyring = Keyring::open(&site.keys, &mut *self.ask)?;
+        let online = Online { site, root: current.root(), current: Some(&current) };
+        online.check_keys(&keyring)?;
+        let expires = current.snapshot()?.expires();
+        let renew_snapshot = is_near(expires, site.expiries.snapshot_days, site.now);
+        let change = Change { renew_snapshot, ..Change::default() };
+        let act =
+            Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
+        act.publish(change, &online, &mut keyring, &mut *self.connect)
+    }
+}
