@@ -31,15 +31,16 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
 /// The root of the tree with these leaf hashes; [`EMPTY_ROOT`] for none.
 pub fn root_of_leaves(leaves: &[Hash]) -> Hash {
     let mut level = leaves.to_vec();
-    if level.is_empty() {
-        return EMPTY_ROOT;
-    }
     // Pairing neighbours and carrying an odd last one up gives the same tree as the recursive definition.
     while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| if let [left, right] = pair { node_hash(left, right) } else { pair[0] })
-            .collect();
+        let pairs = level.len() / 2;
+        for pair in 0..pairs {
+            level[pair] = node_hash(&level[2 * pair], &level[2 * pair + 1]);
+        }
+        if level.len() % 2 == 1 {
+            level[pairs] = level[2 * pairs];
+        }
+        level.truncate(level.len().div_ceil(2));
     }
-    level[0]
+    level.first().copied().unwrap_or(EMPTY_ROOT)
 }

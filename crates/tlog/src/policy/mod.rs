@@ -16,6 +16,8 @@ pub use error::{PolicyError, PolicyProblem};
 pub use name::PolicyName;
 pub use rule::{Group, Member};
 
+use core::fmt;
+
 use crate::note::VerifierKey;
 
 /// Longest policy that is read: as many ML-DSA-44 keys as are allowed, and as much again for comments.
@@ -61,7 +63,8 @@ pub struct PolicyWitness {
 }
 
 impl Policy {
-    /// A policy that asks for any `threshold` of these witnesses, in one group named `witnesses`.
+    /// A policy that asks for any `threshold` of these witnesses, in one group named `witnesses` (which no witness can be
+    /// called).
     ///
     /// # Errors
     /// What [`Policy::parse`] would say of the text; names and URLs cannot have spaces.
@@ -141,6 +144,14 @@ impl Policy {
         let quorum = self.quorum.map_or(&b"none"[..], |member| self.name_of(member).as_bytes());
         line(&mut out, &[b"quorum", quorum], None);
         out
+    }
+}
+
+impl fmt::Display for Policy {
+    /// [`Policy::encode`] as text; octets that are not UTF-8 show as `\u{fffd}`, and only such text does not read
+    /// back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.encode()))
     }
 }
 

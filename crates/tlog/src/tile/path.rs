@@ -177,16 +177,17 @@ pub fn right_edge(size: u64) -> Vec<TileId> {
         .collect()
 }
 
-/// The tiles that a log of `new` leaves has and one of `old` leaves has not, partial ones included.
+/// The tiles that a log of `new` leaves has and one of `old` leaves has not, partial ones included; lowest first.
 ///
-/// Partial tiles of sizes in between are left out: no checkpoint asks for them.
-pub fn tiles_for_append(old: u64, new: u64) -> Vec<TileId> {
-    levels(new).flat_map(|level| changed(level, old, new)).collect()
+/// Partial tiles of sizes in between are left out: no checkpoint asks for them. The list is made as it is walked,
+/// because a size that somebody claims may be anything.
+pub fn tiles_for_append(old: u64, new: u64) -> impl Iterator<Item = TileId> {
+    levels(new).flat_map(move |level| changed(level, old, new))
 }
 
 /// The bundles that a log of `new` entries has and one of `old` entries has not.
-pub fn bundles_for_append(old: u64, new: u64) -> Vec<BundleId> {
-    changed(0, old, new).map(|tile| BundleId { index: tile.index, width: tile.width }).collect()
+pub fn bundles_for_append(old: u64, new: u64) -> impl Iterator<Item = BundleId> {
+    changed(0, old, new).map(|tile| BundleId { index: tile.index, width: tile.width })
 }
 
 /// The tiles that prove leaf `index` in the tree of `size` leaves, and those that prove these tiles.

@@ -5,6 +5,7 @@ mod checkpoint;
 mod cosignature;
 mod merkle;
 mod note;
+mod own;
 mod policy;
 mod proof;
 mod support;

@@ -109,6 +109,7 @@ fn real_sigsum_policies() {
         let policy = Policy::parse(input.as_bytes()).unwrap_or_else(|error| panic!("{file}: {error}"));
         policy.require_witnesses().unwrap();
         assert!(policy.is_met(|_| true) && !policy.is_met(|index| index < 1), "{file}");
+        assert_eq!(policy.to_string().as_bytes(), policy.encode());
         assert_eq!(Policy::parse(&policy.encode()), Ok(policy), "{file}");
     }
 }
