@@ -8,7 +8,6 @@ use std::sync::Arc;
 use countersign_base::name::{ProductName, Version};
 use countersign_store::{Disk, Lock, RealDisk, StoreError, durable};
 
-use crate::content::require_intact;
 use crate::error::{InstallError, Repair};
 use crate::layout::{Layout, UNFINISHED, ensure_folder, entries, is_folder, number, remove_tree};
 use crate::ledger::{self, Found};
@@ -126,32 +125,23 @@ impl Installer {
 
     /// Restores a damaged record from its copy. Returns whether there was anything to restore.
     ///
-    /// The copy knows every acknowledged installation and floor. The active generation must be intact, so a record
-    /// is not rebuilt around changed files.
+    /// The copy knows every acknowledged installation and floor. What else is damaged, a file or the link, stays so
+    /// and is named and mended as usual.
     ///
     /// # Errors
-    /// `install-state-damaged` if the copy is lost or does not fit what is on disk, `install-content-changed`,
-    /// `install-storage-failed`
+    /// `install-state-damaged` if the copy is lost, `install-storage-failed`
     pub fn repair(&mut self, product: &ProductName) -> Result<bool, InstallError> {
         match self.load(product) {
             Err(InstallError::StateDamaged { repair: Repair::FromCopy, .. }) => {}
             other => return other.map(|_| false),
         }
         let layout = self.layout();
-        let lost = |reason: &str| InstallError::StateDamaged {
-            path: layout.record_copy(product),
-            reason: reason.to_owned(),
-            repair: Repair::Reinstall,
+        let copy = layout.record_copy(product);
+        let Found::Whole(mut state) = ledger::read(&copy, product)? else {
+            let reason = "it was changed just now".to_owned();
+            return Err(InstallError::StateDamaged { path: copy, reason, repair: Repair::Reinstall });
         };
-        let Found::Whole(mut state) = ledger::read(&layout.record_copy(product), product)? else {
-            return Err(lost("it was changed just now"));
-        };
-        let active = state.active_by(layout.link(product)?);
-        let active = active.map_err(|_| lost("it does not know the generation that is active"))?;
-        if let Some(active) = active {
-            require_intact(layout, product, active)?;
-        }
-        // A record of the same product that is whole but older holds a floor too; the higher one counts.
+        // A record that is whole, but older than its copy, holds a floor too: the higher one counts.
         if let Found::Whole(older) = ledger::read(&layout.record(product), product)? {
             state.raise_floor(older.floor.as_ref());
         }

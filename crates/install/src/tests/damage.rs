@@ -312,6 +312,56 @@ fn an_older_record_put_back_is_noticed() {
     install(&place.root, "1.1.0").unwrap();
 }
 
+/// Writes a record as somebody does who can also compute its checksum.
+fn forge(path: &Path, edit: impl Fn(&mut crate::state::State)) {
+    let mut state = crate::record::decode(&fs::read(path).unwrap(), &product()).unwrap();
+    edit(&mut state);
+    fs::write(path, crate::record::encode(&state)).unwrap();
+}
+
+#[test]
+fn d05_a_forged_record_differs_from_its_copy() {
+    let place = place(&["1.0.0"]);
+    Installer::open(&place.root).unwrap().raise_floor(&product(), &version("1.0.0")).unwrap();
+    let (record, copy) = (place.join(".countersign/products/node.json"), place.join("node/history.json"));
+    let (whole, lowered) = (fs::read(&record).unwrap(), Some(version("0.1.0")));
+    forge(&record, |state| state.floor = lowered.clone());
+    let InstallError::StateDamaged { repair, .. } = install(&place.root, "1.1.0").unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(repair, Repair::Reinstall, "either of them can be the forged one");
+    // A forged copy that claims to be newer is taken for a repair, but lowers no floor.
+    fs::write(&record, whole).unwrap();
+    forge(&copy, |state| (state.floor, state.serial) = (lowered.clone(), state.serial + 1));
+    assert_code(install(&place.root, "1.1.0"), code::INSTALL_STATE_DAMAGED);
+    assert!(Installer::open(&place.root).unwrap().repair(&product()).unwrap());
+    assert_eq!(place.view().floor(&product()).unwrap(), Some(version("1.0.0")));
+    install(&place.root, "1.1.0").unwrap();
+}
+
+#[test]
+fn everything_damaged_at_once_is_mended_by_repair_and_installing_again() {
+    let place = place(&["1.0.0", "1.1.0"]);
+    overwrite(&place.join("node/generations/2/node"), 20, b"evil");
+    fs::remove_file(place.join("node/current")).unwrap();
+    fs::remove_file(place.join(".countersign/products/node.json")).unwrap();
+    assert_code(install(&place.root, "1.1.0"), code::INSTALL_STATE_DAMAGED);
+    assert!(Installer::open(&place.root).unwrap().repair(&product()).unwrap());
+    assert_code(place.view().status(&product(), Look::Files), code::INSTALL_CONTENT_CHANGED);
+    install(&place.root, "1.1.0").unwrap();
+    assert_active(&place.root, "1.1.0");
+}
+
+#[test]
+fn a_link_in_place_of_a_generation_is_not_followed() {
+    let place = place(&["1.0.0"]);
+    fs::rename(place.join("node/generations/1"), place.join("moved")).unwrap();
+    symlink(place.join("moved"), place.join("node/generations/1")).unwrap();
+    assert_code(place.view().open_verified(&product(), "node"), code::INSTALL_CONTENT_CHANGED);
+    install(&place.root, "1.0.0").unwrap();
+    assert_active(&place.root, "1.0.0");
+}
+
 #[test]
 fn any_flipped_byte_of_a_record_is_noticed() {
     let place = place(&["1.0.0"]);

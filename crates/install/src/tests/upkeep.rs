@@ -40,6 +40,21 @@ fn the_active_generation_and_the_one_before_it_stay() {
 }
 
 #[test]
+fn d15_nothing_that_may_be_live_goes_when_the_link_was_changed() {
+    let place = place(&["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"]);
+    let current = place.join("node/current");
+    rollback(&place.root).unwrap();
+    fs::remove_file(&current).unwrap();
+    std::os::unix::fs::symlink("generations/2", &current).unwrap();
+    // On record as active is 4, before it was 3, named is 2.
+    assert_eq!(gc(&place.root, 0).generations, [(product(), 1), (product(), 5)]);
+    fs::remove_file(&current).unwrap();
+    assert_eq!(gc(&place.root, 0).generations, [(product(), 2)]);
+    install(&place.root, "1.3.0").unwrap();
+    assert_active(&place.root, "1.3.0");
+}
+
+#[test]
 fn unfinished_downloads_and_unneeded_content_go() {
     let place = place(&["1.0.0"]);
     let installer = Installer::open(&place.root).unwrap();
