@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use countersign_base::Timestamp;
 use countersign_crypto::{Algorithm, SecretKey};
-use countersign_log::{Cosigner, LocalCosigner, LogError, LogKey, LogList, Sequencer, Witness};
+use countersign_log::{Cosigner, LocalCosigner, LogError, LogKey, LogList, Sequencer, Witness, WitnessError};
 use countersign_store::Disk;
 use countersign_testkit::faulty_disk::FaultyDisk;
 use countersign_tlog::VerifierKey;
@@ -59,9 +59,12 @@ pub(crate) fn log_of(root: &Path, size: u64) -> Sequencer {
 
 /// The witness with its state in `root`.
 pub(crate) fn witness(disk: Arc<dyn Disk>, root: &Path) -> Arc<Witness> {
+    try_witness(disk, root).expect("a witness")
+}
+
+pub(crate) fn try_witness(disk: Arc<dyn Disk>, root: &Path) -> Result<Arc<Witness>, WitnessError> {
     let logs = LogList::new([log_vkey()]);
-    let witness = Witness::open_on(disk, &root.join("witness"), WITNESS, vec![Box::new(secret(2))], logs);
-    Arc::new(witness.expect("a witness"))
+    Witness::open_on(disk, &root.join("witness"), WITNESS, vec![Box::new(secret(2))], logs).map(Arc::new)
 }
 
 pub(crate) fn cosigners(witness: &Arc<Witness>) -> Vec<Box<dyn Cosigner>> {
