@@ -66,6 +66,7 @@ impl TransparentSet {
         }
         lineage.check_clock(now)?;
         let tuf = TrustedSet::new(&first.bytes, now)?;
+        tuf.root().check_strict()?;
         let policy = root_policy(tuf.root())?;
         let mut set = Self {
             anchor,
@@ -85,6 +86,7 @@ impl TransparentSet {
     pub fn update_root(&mut self, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_root(&document.bytes)?;
+        next.tuf.root().check_strict()?;
         let version = next.version("root");
         // `next.policy` is still that of the root before.
         next.accept("root", version, document, None)?;
@@ -138,6 +140,7 @@ impl TransparentSet {
     pub fn update_targets(&mut self, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_targets(&document.bytes)?;
+        next.check_strict("targets")?;
         let version = next.version("targets");
         next.accept("targets", version, document, None)?;
         *self = next;
@@ -148,6 +151,7 @@ impl TransparentSet {
     pub fn update_role(&mut self, role: &str, parent: &str, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_delegated(role, parent, &document.bytes)?;
+        next.check_strict(role)?;
         let version = next.version(role);
         next.accept(role, version, document, None)?;
         *self = next;
@@ -213,6 +217,11 @@ impl TransparentSet {
             signers: signers.signed,
             logged: self.logged.get(role).cloned(),
         })
+    }
+
+    /// What we hold our own repositories to beyond TUF: key ids that are digests, thresholds that can be met.
+    fn check_strict(&self, role: &str) -> Result<(), VerifyError> {
+        Ok(self.tuf.role(role).map_or(Ok(()), countersign_tuf::Targets::check_strict)?)
     }
 
     fn version(&self, role: &str) -> u64 {
