@@ -26,7 +26,7 @@ pub enum ClientError {
         /// Where it is now, for inspection.
         moved: PathBuf,
         /// What is wrong with it.
-        source: VerifyError,
+        source: Box<VerifyError>,
     },
     /// The log's tiles do not show that a checkpoint extends the ones before.
     #[error("log {}: {source}", escape(.origin))]
@@ -46,6 +46,14 @@ pub enum ClientError {
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// A part of this machine's record of a repository is not there.
+    #[error("`{}` has no {what} metadata", .path.display())]
+    Incomplete {
+        /// The repository's folder.
+        path: PathBuf,
+        /// Whose metadata.
+        what: &'static str,
     },
     /// No repository of that name is trusted.
     #[error("no repository `{}` is trusted on this machine", escape(.name))]
@@ -77,7 +85,7 @@ impl Explain for ClientError {
             Self::SetAside { source, .. } => source.code(),
             Self::Tile { source, .. } => source.code(),
             Self::Store(error) => error.code(),
-            Self::Damaged { .. } => code::STATE_DAMAGED,
+            Self::Damaged { .. } | Self::Incomplete { .. } => code::STATE_DAMAGED,
             Self::Unknown { .. } => code::TRUST_REPO_UNKNOWN,
             Self::Exists { .. } => code::TRUST_REPO_EXISTS,
             Self::TooMany { .. } => code::LIMIT_EXCEEDED,
@@ -107,6 +115,9 @@ impl Explain for ClientError {
                 "forget the repository with `countersign trust remove NAME`, then add it again with its anchor"
                     .to_owned(),
             ),
+            Self::Incomplete { .. } => {
+                Some("run a command that reaches the repository: a refresh fetches what is missing".to_owned())
+            }
             Self::Unknown { .. } => Some("add it with `countersign trust add NAME URL ANCHOR`".to_owned()),
             Self::Exists { .. } => {
                 Some("choose another name, or forget it first with `countersign trust remove NAME`".to_owned())

@@ -225,6 +225,18 @@ impl Home {
         Ok(())
     }
 
+    /// Fetches a trusted repository from another place from now on: a mirror, a new host. Anchor and all that was
+    /// accepted stay, so the new place cannot offer what the old could not.
+    ///
+    /// # Errors
+    /// `trust-repo-unknown`, `state-damaged`, `storage-failed`.
+    pub fn set_location(&self, name: &RepoName, location: &Location) -> Result<Repository, ClientError> {
+        let _lock = lock(&self.path.join("lock"))?;
+        let moved = Repository { location: location.clone(), ..self.repository(name)? };
+        durable::write_atomic(&*self.disk, &self.folder(name).join(REPO_FILE), &moved.encode(), 0o644)?;
+        Ok(moved)
+    }
+
     fn fetch_and_name(
         &self,
         staged: &Repository,

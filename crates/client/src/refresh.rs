@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use countersign_base::Timestamp;
 use countersign_base::name::ProductName;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
+use countersign_tuf::name::file_name;
 use countersign_tuf::{Held, Role as _, Update, Wanted};
 use countersign_verify::{Document, TransparentSet, VerifyError};
 
@@ -100,22 +101,21 @@ pub fn load(repository: &Repository, want: &Want<'_>, now: Timestamp) -> Result<
 
 fn load_once(repository: &Repository, want: &Want<'_>, now: Timestamp) -> Result<Trusted, ClientError> {
     let state = &repository.state;
-    let missing = |reason| ClientError::Damaged { path: state.path().to_owned(), reason };
-    let kept = kept_roots(repository, now)?.ok_or_else(|| missing("there is no root metadata"))?;
+    let missing = |what| ClientError::Incomplete { path: state.path().to_owned(), what };
+    let kept = kept_roots(repository, now)?.ok_or_else(|| missing("root"))?;
     let mut set = kept.set;
-    let timestamp = state.timestamp()?.ok_or_else(|| missing("there is no timestamp metadata"))?;
+    let timestamp = state.timestamp()?.ok_or_else(|| missing("timestamp"))?;
     set.update_timestamp(&timestamp)?;
     let version = set.tuf().timestamp().map_or(0, |timestamp| timestamp.snapshot().version);
-    let snapshot =
-        state.document("snapshot", version)?.ok_or_else(|| missing("there is no snapshot metadata"))?;
+    let snapshot = state.document("snapshot", version)?.ok_or_else(|| missing("snapshot"))?;
     if set.restore_snapshot(&snapshot)? == Held::Outdated {
         // Not the one that the timestamp lists; this says how.
         set.update_snapshot(&snapshot)?;
     }
     let targets = listed_document(state, &set, "targets")?;
-    set.update_targets(&targets.ok_or_else(|| missing("there is no targets metadata"))?)?;
+    set.update_targets(&targets.ok_or_else(|| missing("targets"))?)?;
     let mut failed = Vec::new();
-    for role in delegated(&set, want, |role| state.knows(role))? {
+    for role in delegated(&set, want, state)? {
         let Some(document) = listed_document(state, &set, &role)? else { continue };
         match set.update_role(&role, "targets", &document) {
             Ok(()) => {}
@@ -180,17 +180,15 @@ fn rests_on(set: &TransparentSet, role: &str) -> Option<(String, u64)> {
 }
 
 /// The roles that targets delegates to and that are to be loaded: wanted, or known here.
-fn delegated(
-    set: &TransparentSet,
-    want: &Want<'_>,
-    known: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, ClientError> {
+fn delegated(set: &TransparentSet, want: &Want<'_>, state: &StateDir) -> Result<Vec<String>, ClientError> {
     let Some(delegations) = set.tuf().targets().and_then(|targets| targets.delegations()) else {
         return Ok(Vec::new());
     };
+    let known = state.known();
+    let is_known = |role: &str| file_name(role, None).is_ok_and(|name| known.contains(&name));
     let names = delegations.roles().iter().map(|role| role.name.as_str());
     let roles: Vec<String> =
-        names.filter(|role| is_wanted(want, role) || known(role)).map(str::to_owned).collect();
+        names.filter(|role| is_wanted(want, role) || is_known(role)).map(str::to_owned).collect();
     if roles.len() > MAX_ROLES_PER_RUN {
         return Err(ClientError::TooMany { what: "products", limit: MAX_ROLES_PER_RUN });
     }
@@ -211,6 +209,8 @@ struct Run<'a> {
     set: TransparentSet,
     tiles: Tiles,
     rests: BTreeSet<(String, u64)>,
+    /// Version of the newest root that was kept before this run; 0 for none.
+    kept_root: u64,
     /// Roots verified but not kept yet.
     new_roots: Vec<(u64, Document)>,
     /// The trusted timestamp's bytes.
@@ -228,8 +228,12 @@ impl<'a> Run<'a> {
     ) -> Result<Self, ClientError> {
         let state = &repository.state;
         let mut new_roots = Vec::new();
+        let mut kept_root = 0;
         let kept = match kept_roots(repository, now)? {
-            Some(kept) => kept,
+            Some(kept) => {
+                kept_root = kept.set.tuf().root().version();
+                kept
+            }
             None => {
                 let limit = countersign_tuf::limits::MAX_ROOT_BYTES as u64;
                 let first = fetch(transport, &Wanted { path: "1.root.json".to_owned(), limit })?;
@@ -244,6 +248,7 @@ impl<'a> Run<'a> {
             set: kept.set,
             tiles: Tiles::default(),
             rests: kept.rests,
+            kept_root,
             new_roots,
             timestamp: Vec::new(),
             changes: Vec::new(),
@@ -277,6 +282,11 @@ impl<'a> Run<'a> {
         }
         self.tiles.prove_links(&mut self.set, self.transport)?;
         self.state.put_lineage(self.set.lineage())?;
+        if self.set.tuf().online_keys_since() > self.kept_root {
+            // 5.3.11: their keys were rotated, perhaps since somebody else had them and drove their versions up
+            // (attack M03). Before the root is kept: after a crash in between, the walk comes by here again.
+            self.state.forget_online()?;
+        }
         for (version, document) in std::mem::take(&mut self.new_roots) {
             self.state.put_document("root", version, &document)?;
             self.changes.push(Change { role: "root".to_owned(), version });
@@ -350,8 +360,7 @@ impl<'a> Run<'a> {
     }
 
     fn products(&mut self, want: &Want<'_>) -> Result<(), ClientError> {
-        let state = self.state;
-        for role in delegated(&self.set, want, |role| state.knows(role))? {
+        for role in delegated(&self.set, want, self.state)? {
             match self.role(&role) {
                 Ok(()) => {}
                 Err(error) if is_wanted(want, &role) => return Err(error),

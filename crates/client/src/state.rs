@@ -146,6 +146,17 @@ impl StateDir {
         Ok(changed)
     }
 
+    /// Removes every timestamp and snapshot: root has given their roles to other keys.
+    pub(crate) fn forget_online(&self) -> Result<(), ClientError> {
+        for name in self.names() {
+            let file = name.strip_suffix(PROOF_SUFFIX).unwrap_or(&name);
+            if matches!(file, TIMESTAMP | PENDING) || without_version(file) == Some("snapshot.json") {
+                durable::remove(&*self.disk, &self.metadata(&name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Moves a file that does not verify, and its proof, out of the way, and says so.
     pub(crate) fn set_aside(&self, role: &str, version: u64, source: VerifyError) -> ClientError {
         let result = self.document_path(role, version).and_then(|path| {
@@ -159,16 +170,15 @@ impl StateDir {
             Ok(moved)
         });
         match result {
-            Ok(moved) => ClientError::SetAside { moved, source },
+            Ok(moved) => ClientError::SetAside { moved, source: Box::new(source) },
             // What is wrong with the file says more than that it could not be moved.
             Err(_) => ClientError::Verify(source),
         }
     }
 
-    /// Whether any version of the role's file is kept.
-    pub(crate) fn knows(&self, role: &str) -> bool {
-        let Ok(name) = file_name(role, None) else { return false };
-        self.names().iter().any(|file| without_version(file) == Some(name.as_str()))
+    /// The roles of which any version is kept, as file names without version: `node.json`.
+    pub(crate) fn known(&self) -> BTreeSet<String> {
+        self.names().iter().filter_map(|file| without_version(file)).map(str::to_owned).collect()
     }
 
     /// Removes the files of versions that are no longer current. `keep` has (role, version); all files of
