@@ -11,7 +11,7 @@ use crate::command::Command;
 /// Exit status: 0 done and trusted; 1 refused, something is not trustworthy and nothing was installed or
 /// published; 2 usage or configuration; 3 unavailable, which says nothing about trust.
 #[derive(Debug, Parser)]
-#[command(name = "countersign", version, arg_required_else_help = true, propagate_version = true)]
+#[command(name = "countersign", version, arg_required_else_help = true)]
 #[command(after_help = "Start with `countersign quickstart`. Ask `countersign explain CODE` about any error.")]
 pub(crate) struct Cli {
     #[command(flatten)]

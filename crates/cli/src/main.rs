@@ -7,9 +7,12 @@
 mod args;
 mod command;
 mod error;
+mod evidence;
+mod machine;
 mod passphrase;
 mod printer;
 mod progress;
+mod publishing;
 mod site;
 
 use std::process::ExitCode;

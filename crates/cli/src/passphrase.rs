@@ -1,1 +1,82 @@
-//! Where passphrases come from: a file, or a prompt on the terminal.
+//! Where passphrases come from: a file that `COUNTERSIGN_PASSPHRASE_FILE` names, or a prompt on the terminal.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use countersign_base::code;
+use countersign_keys::{KeyInfo, KeysError, Passphrase};
+
+use crate::error::CliError;
+use crate::printer::Printer;
+
+/// Names a file whose first line is the passphrase.
+const FILE: &str = "COUNTERSIGN_PASSPHRASE_FILE";
+/// Longest file that is read for its first line, in bytes.
+const MAX_FILE_BYTES: u64 = 4096;
+
+/// Asks once a run and remembers: one person's keys usually share a passphrase.
+pub(crate) struct Passphrases {
+    out: Printer,
+    known: Option<Passphrase>,
+}
+
+impl Passphrases {
+    pub(crate) fn new(out: &Printer) -> Self {
+        Self { out: out.clone(), known: None }
+    }
+
+    /// The passphrase that opens `key`.
+    pub(crate) fn open(&mut self, key: &KeyInfo) -> Result<Passphrase, KeysError> {
+        if let Some(known) = &self.known {
+            return Ok(known.clone());
+        }
+        let missing = |reason: String| KeysError::PassphraseMissing { key: key.name.to_string(), reason };
+        let text = match from_file() {
+            Some(text) => text.map_err(|error| missing(error.what))?,
+            None => prompt(&self.out, &format!("Passphrase of the key `{}`: ", key.name)).map_err(missing)?,
+        };
+        let passphrase = Passphrase::new(text)?;
+        self.known = Some(passphrase.clone());
+        Ok(passphrase)
+    }
+
+    /// The passphrase for new keys: typed twice, or from the file.
+    pub(crate) fn create(&mut self) -> Result<Passphrase, CliError> {
+        let missing = |reason: String| {
+            CliError::new(code::KEY_PASSPHRASE_MISSING, format!("new keys need a passphrase: {reason}")).fix(format!(
+                "name a file that holds it with {FILE}, or add --unencrypted for keys that only tests and machines use"
+            ))
+        };
+        let text = match from_file() {
+            Some(text) => text?,
+            None => {
+                let first = prompt(&self.out, "Passphrase for the new keys: ").map_err(missing)?;
+                let second = prompt(&self.out, "The same again: ").map_err(missing)?;
+                if first != second {
+                    return Err(CliError::new(code::KEY_PASSPHRASE_WRONG, "the two passphrases differ"));
+                }
+                first
+            }
+        };
+        let passphrase = Passphrase::new(text)?;
+        self.known = Some(passphrase.clone());
+        Ok(passphrase)
+    }
+}
+
+fn from_file() -> Option<Result<String, CliError>> {
+    let path = PathBuf::from(std::env::var_os(FILE)?);
+    let length = std::fs::metadata(&path).map(|metadata| metadata.len());
+    Some(match length.and_then(|length| if length > MAX_FILE_BYTES { Ok(None) } else { std::fs::read_to_string(&path).map(Some) }) {
+        Ok(Some(text)) => Ok(text.lines().next().unwrap_or_default().to_owned()),
+        Ok(None) => Err(CliError::new(code::USAGE, format!("{} is too long to hold a passphrase", path.display()))),
+        Err(error) => Err(CliError::reading(&path, &error)),
+    })
+}
+
+fn prompt(out: &Printer, question: &str) -> Result<String, String> {
+    if out.is_json() || !std::io::stdin().is_terminal() {
+        return Err("there is no terminal to ask on".to_owned());
+    }
+    rpassword::prompt_password(question).map_err(|error| error.to_string())
+}

@@ -1,0 +1,199 @@
+//! `countersign install`: from a name to running files, through every check.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use countersign_base::name::{Channel, Platform, ProductName, Version};
+use countersign_base::{Class, Explain as _};
+use countersign_client::transport::{self, FetchError, Transport};
+use countersign_client::Repository;
+use countersign_install::{Activated, InstallError, Installer, Request};
+use countersign_verify::{Release, Verified};
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::evidence::Evidence;
+use crate::machine::{self, ChoiceArgs, RootArgs, Target};
+use crate::printer::Report;
+use crate::progress::Progress;
+use crate::site::Site;
+
+/// Verify and install a product's newest release, or the named version
+///
+/// Fetches metadata and files, checks signatures, log proofs and witnesses, then makes the release active in one
+/// step. Whatever is refused leaves what was active before active and unchanged.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  countersign install acme/node\n  countersign install acme/node@1.4.0 --root /opt/acme")]
+pub(crate) struct InstallArgs {
+    /// NAME/PRODUCT[@VERSION]; PRODUCT alone where one trusted repository has it
+    #[arg(value_name = "NAME/PRODUCT[@VERSION]")]
+    target: Target,
+    #[command(flatten)]
+    root: RootArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Allow a version older than the active one; never one below the floor
+    #[arg(long)]
+    downgrade: bool,
+}
+
+/// What `install` and `update` print.
+#[derive(Serialize)]
+pub(crate) struct Installed {
+    ok: bool,
+    changed: bool,
+    repository: String,
+    product: String,
+    version: String,
+    platform: String,
+    channel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<String>,
+    path: String,
+    files: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Evidence>,
+}
+
+impl Installed {
+    pub(crate) fn new(repository: &str, product: &ProductName, done: &Activated) -> Self {
+        let generation = &done.generation;
+        Self {
+            ok: true,
+            changed: done.changed,
+            repository: repository.to_owned(),
+            product: product.to_string(),
+            version: generation.version.to_string(),
+            platform: generation.platform.to_string(),
+            channel: generation.channel.to_string(),
+            replaced: done.replaced.as_ref().map(ToString::to_string),
+            path: done.path.display().to_string(),
+            files: generation.files.iter().map(|file| file.name.to_string()).collect(),
+            evidence: None,
+        }
+    }
+
+    pub(crate) fn with_evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence = Some(evidence);
+        self
+    }
+}
+
+impl Report for Installed {
+    fn lines(&self) -> Vec<String> {
+        let what = match (&self.replaced, self.changed) {
+            (_, false) => format!("{} {} is active already", self.product, self.version),
+            (Some(old), true) => format!("{} {} is active, in place of {old}", self.product, self.version),
+            (None, true) => format!("{} {} is installed and active", self.product, self.version),
+        };
+        let mut lines = vec![what];
+        lines.extend(self.files.iter().map(|file| format!("  {}", Path::new(&self.path).join(file).display())));
+        if let Some(evidence) = &self.evidence {
+            lines.extend(evidence.lines().into_iter().map(|line| format!("  {line}")));
+        }
+        lines
+    }
+}
+
+/// A release to make active.
+pub(crate) struct Choice<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) product: &'a ProductName,
+    pub(crate) version: Option<&'a Version>,
+    pub(crate) platform: &'a Platform,
+    pub(crate) channel: &'a Channel,
+    pub(crate) downgrade: bool,
+}
+
+pub(crate) fn run(args: &InstallArgs, site: &Site) -> Result<ExitCode, CliError> {
+    let repository = machine::repository_of(&args.target, site)?;
+    let (platform, channel) = (args.choice.platform()?, args.choice.channel()?);
+    let choice = Choice {
+        repository: &repository,
+        product: &args.target.product,
+        version: args.target.version.as_ref(),
+        platform: &platform,
+        channel: &channel,
+        downgrade: args.downgrade,
+    };
+    let installed = install(&choice, &args.root.path(site)?, site)?;
+    site.out.report(&installed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refreshes, downloads what is missing and activates.
+pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<Installed, CliError> {
+    let trusted = machine::refresh(choice.repository, choice.product, site)?;
+    let files = machine::select(&trusted, choice.product, choice.version, choice.platform, choice.channel)?;
+    let mut installer = open(root, site)?;
+    let transport = transport::open(choice.repository.location());
+    for release in &files {
+        bring(&installer, release, &*transport, site)?;
+    }
+    let request = Request {
+        repository_name: choice.repository.name().clone(),
+        now: site.now,
+        floor: None,
+        downgrade: choice.downgrade,
+    };
+    let done = installer.activate(&files, &request)?;
+    let evidence = files.first().map(|file| Evidence::new(file.report()));
+    let installed = Installed::new(choice.repository.name().as_str(), choice.product, &done);
+    Ok(match evidence {
+        Some(evidence) => installed.with_evidence(evidence),
+        None => installed,
+    })
+}
+
+/// Opens the root and says what had to be put in order.
+pub(crate) fn open(root: &Path, site: &Site) -> Result<Installer, CliError> {
+    let installer = Installer::open(root)?;
+    for recovered in installer.recovered() {
+        site.out.step(&format!("an interrupted installation of {} was put in order", recovered.product));
+    }
+    Ok(installer)
+}
+
+/// Takes one file into the store, resuming an interrupted download.
+fn bring(
+    installer: &Installer,
+    release: &Verified<Release>,
+    transport: &dyn Transport,
+    site: &Site,
+) -> Result<(), CliError> {
+    let Some(incoming) = installer.receive(release)? else { return Ok(()) };
+    let resumed = incoming.resumed_from() > 0;
+    match fetch(incoming, release.value(), transport, site) {
+        // The part from before may be to blame: once more from the start.
+        Err(error) if resumed && error.class == Class::Refused => {
+            let Some(mut incoming) = installer.receive(release)? else { return Ok(()) };
+            incoming.restart()?;
+            fetch(incoming, release.value(), transport, site)
+        }
+        result => result,
+    }
+}
+
+fn fetch(
+    mut incoming: countersign_install::Incoming<'_>,
+    release: &Release,
+    transport: &dyn Transport,
+    site: &Site,
+) -> Result<(), CliError> {
+    let mut progress = Progress::new(&site.out, release.path.name.as_str(), release.length);
+    let offset = incoming.resumed_from();
+    let sent = transport.download(&release.file_path(), release.length, offset, &mut incoming, &mut |done| {
+        progress.set(done);
+    });
+    match sent {
+        // The sink's own reason is the better one.
+        Ok(()) | Err(FetchError::Sink(_)) => Ok(incoming.finish()?),
+        Err(error) if error.class() == Class::Refused => {
+            // Nothing of a file that is refused is kept.
+            let _: Result<(), InstallError> = incoming.finish();
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,113 @@
+//! `countersign log`: the transparency log of a repository.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr as _;
+
+use clap::{Args, Subcommand};
+use countersign_base::code;
+use countersign_log::{FsckReport, Trust, fsck};
+use countersign_tlog::VerifierKey;
+use countersign_tlog::policy::Policy;
+use countersign_tuf::TrustedSet;
+use countersign_verify::root_policy;
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::printer::Report;
+use crate::site::Site;
+
+/// Look after a transparency log
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    Fsck(FsckArgs),
+}
+
+/// Prove a whole log: every entry, every tile, the checkpoint and its witnesses
+///
+/// DIR is a repository, whose newest root says which log and witnesses to expect, or with --vkey a log's folder.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  countersign log fsck ./repo\n  countersign log fsck ./log --vkey example.com/log+1a2b3c4d+AaBb...")]
+pub(crate) struct FsckArgs {
+    /// A repository's folder, or a log's with --vkey
+    dir: PathBuf,
+    /// The log's key, where there is no repository to tell it
+    #[arg(long, value_name = "VKEY")]
+    vkey: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Proven {
+    ok: bool,
+    origin: String,
+    size: u64,
+    root: String,
+    tiles: u64,
+    bundles: u64,
+    older: u64,
+    ahead: u64,
+    witnesses: Vec<String>,
+}
+
+impl From<FsckReport> for Proven {
+    fn from(report: FsckReport) -> Self {
+        Self {
+            ok: true,
+            origin: report.origin,
+            size: report.size,
+            root: report.root.to_string(),
+            tiles: report.tiles,
+            bundles: report.bundles,
+            older: report.older,
+            ahead: report.ahead,
+            witnesses: report.witnesses,
+        }
+    }
+}
+
+impl Report for Proven {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("log {} is whole: {} entries", self.origin, self.size),
+            format!("root      {}", self.root),
+            format!("proven    {} tiles, {} entry bundles, {} partial ones of earlier sizes", self.tiles, self.bundles, self.older),
+        ];
+        if !self.witnesses.is_empty() {
+            lines.push(format!("witnessed {}", self.witnesses.join(", ")));
+        }
+        lines
+    }
+}
+
+pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliError> {
+    let LogCommand::Fsck(args) = command;
+    let report = match &args.vkey {
+        Some(text) => {
+            let key = VerifierKey::from_str(text).map_err(|error| {
+                CliError::new(code::USAGE, "the log's key is not a vkey").because(error)
+            })?;
+            fsck(&args.dir, Trust::Keys(&[key]))?
+        }
+        None => fsck(&args.dir.join("log"), Trust::Policy(&newest_policy(&args.dir, site)?, site.now))?,
+    };
+    site.out.report(&Proven::from(report))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The transparency policy of the repository's newest root on disk.
+fn newest_policy(repository: &Path, site: &Site) -> Result<Policy, CliError> {
+    let folder = repository.join("metadata");
+    let missing = || {
+        CliError::new(code::PUBLISH_REPO_MISSING, format!("there is no repository in {}", repository.display()))
+            .fix("name the folder that `init` made, or a log's folder and its key with --vkey")
+    };
+    let names = fs::read_dir(&folder).map_err(|_| missing())?;
+    let newest = names
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".root.json")?.parse::<u64>().ok())
+        .max()
+        .ok_or_else(missing)?;
+    let path = folder.join(format!("{newest}.root.json"));
+    let bytes = fs::read(&path).map_err(|error| CliError::reading(&path, &error))?;
+    Ok(root_policy(TrustedSet::new(&bytes, site.now)?.root())?)
+}

@@ -1,0 +1,113 @@
+//! `countersign product`: what a repository releases, and who signs it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use countersign_base::json;
+use countersign_base::name::ProductName;
+use countersign_base::{Json, code};
+use countersign_crypto::PublicKey;
+use countersign_publish::ProductOptions;
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::passphrase::Passphrases;
+use crate::printer::Report;
+use crate::publishing::{self, NewKeysArgs, Published};
+use crate::site::Site;
+
+/// Most bytes of a `.pub` file.
+const MAX_PUB_BYTES: u64 = 16 * 1024;
+
+/// Add products to a repository
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProductCommand {
+    Add(AddArgs),
+}
+
+/// Add a product with signers of its own
+///
+/// Without --signer, as many new keys as the threshold are made, and all of them must sign each release.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  countersign product add ./repo node --keys ./keys\n  countersign product add ./repo node --keys ./keys --threshold 2 --signer ed25519:1a2b... --signer bob.pub")]
+pub(crate) struct AddArgs {
+    /// The repository's folder
+    repo: PathBuf,
+    /// The product's name: a-z, 0-9, `.`, `_`, `-`
+    name: ProductName,
+    #[command(flatten)]
+    keys: NewKeysArgs,
+    /// How many signers must sign each release
+    #[arg(long, value_name = "K", default_value_t = 2)]
+    threshold: u32,
+    /// A public key, or its .pub file, that may sign; may be given several times
+    #[arg(long, value_name = "PUBKEY", num_args = 1..)]
+    signer: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Added {
+    ok: bool,
+    product: String,
+    threshold: u32,
+    signers: Vec<String>,
+    #[serde(flatten)]
+    published: Published,
+}
+
+impl Report for Added {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "product {} is added; {} of {} keys must sign its releases",
+            self.product,
+            self.threshold,
+            self.signers.len()
+        )];
+        lines.extend(self.signers.iter().map(|key| format!("signer    {key}")));
+        lines.extend(self.published.lines());
+        lines
+    }
+}
+
+pub(crate) fn run(command: &ProductCommand, site: &Site) -> Result<ExitCode, CliError> {
+    let ProductCommand::Add(args) = command;
+    let signers = args.signer.iter().map(|text| signer(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut passphrases = Passphrases::new(&site.out);
+    // Keys are made only where no signers are named.
+    let passphrase = if signers.is_empty() { args.keys.passphrase(&mut passphrases)? } else { None };
+    let options = ProductOptions {
+        threshold: args.threshold,
+        signers,
+        ..ProductOptions::new(&args.name, publishing::protection(passphrase.as_ref()))
+    };
+    let keys = &args.keys.keys.keys;
+    let done =
+        publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| publisher.product_add(&options))?;
+    site.out.report(&Added {
+        ok: true,
+        product: args.name.to_string(),
+        threshold: done.threshold,
+        signers: done.signers.iter().map(ToString::to_string).collect(),
+        published: Published::new(&done.publication),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A public key as `ed25519:HEX`, or the `.pub` file that holds one.
+fn signer(text: &str) -> Result<PublicKey, CliError> {
+    if text.contains(':') && !Path::new(text).exists() {
+        return Ok(text.parse::<PublicKey>()?);
+    }
+    let path = Path::new(text);
+    let reading = |error| CliError::reading(path, &error);
+    let malformed =
+        || CliError::new(code::KEY_MALFORMED, format!("{} is not the .pub file of a key", path.display()));
+    if std::fs::metadata(path).map_err(reading)?.len() > MAX_PUB_BYTES {
+        return Err(malformed());
+    }
+    let bytes = std::fs::read(path).map_err(reading)?;
+    let value = json::parse(&bytes).map_err(|_| malformed())?;
+    let key = value.get("public").and_then(Json::as_str).ok_or_else(malformed)?;
+    Ok(key.parse::<PublicKey>()?)
+}

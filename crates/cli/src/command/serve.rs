@@ -1,0 +1,37 @@
+//! `countersign serve`: a repository over HTTP, for tests, small teams, and behind a proxy.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use countersign_server::{Listening, Until, serve_repository};
+use serde_json::json;
+
+use crate::error::CliError;
+use crate::site::Site;
+
+/// Serve a repository over HTTP
+///
+/// Prints `listening on http://ADDRESS` and goes on until Ctrl-C. Only public files are served; any static web
+/// server does as well, and nothing depends on trusting it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign serve ./repo --listen 127.0.0.1:8080")]
+pub(crate) struct ServeArgs {
+    /// The repository's folder
+    repo: PathBuf,
+    /// Address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+}
+
+pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
+    let listening = Listening::bind(&args.listen)?;
+    let url = listening.url();
+    if site.out.is_json() {
+        site.out.raw(&format!("{}\n", json!({ "listening": url })))?;
+    } else {
+        site.out.raw(&format!("listening on {url}\n"))?;
+    }
+    serve_repository(&args.repo, listening, Until::Interrupted)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,160 @@
+//! `countersign trust`: which repositories this machine trusts, each by its anchor.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use countersign_base::code;
+use countersign_base::name::RepoName;
+use countersign_base::{Anchor, Timestamp};
+use countersign_client::transport::{self, Location};
+use countersign_client::{Repository, Want, load};
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::machine;
+use crate::printer::Report;
+use crate::site::Site;
+
+/// Choose the repositories that this machine trusts
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    Add(AddArgs),
+    SetUrl(SetUrlArgs),
+    List(ListArgs),
+    Remove(RemoveArgs),
+}
+
+/// Trust the repository at URL that ANCHOR names
+///
+/// Fetches and verifies its current metadata and proofs, so that `verify` works offline from then on.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign trust add acme https://dl.example.com/acme csn1...")]
+pub(crate) struct AddArgs {
+    /// Name for it on this machine
+    name: RepoName,
+    /// https://..., http://127.0.0.1..., or file:///...
+    url: String,
+    /// The line beginning with csn1 that the publisher gives out
+    anchor: Option<String>,
+}
+
+/// Fetch a trusted repository from another place: a mirror, a new host
+///
+/// The anchor and everything accepted so far stay, so the new place cannot offer anything that the old could not.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign trust set-url acme https://mirror.example.org/acme")]
+pub(crate) struct SetUrlArgs {
+    /// Its name on this machine
+    name: RepoName,
+    /// The new place
+    url: String,
+}
+
+/// List the trusted repositories
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {}
+
+/// Stop trusting a repository; what is installed from it stays
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Its name on this machine
+    name: RepoName,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    url: String,
+    anchor: String,
+    added: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    products: Vec<String>,
+}
+
+impl Entry {
+    fn of(repository: &Repository, products: Vec<String>) -> Self {
+        Self {
+            name: repository.name().to_string(),
+            url: repository.location().to_string(),
+            anchor: repository.anchor().to_string(),
+            added: repository.added().to_string(),
+            products,
+        }
+    }
+}
+
+impl Report for Entry {
+    fn lines(&self) -> Vec<String> {
+        let products = if self.products.is_empty() { "none yet".to_owned() } else { self.products.join(", ") };
+        vec![format!("trusted {} at {}", self.name, self.url), format!("products: {products}")]
+    }
+}
+
+#[derive(Serialize)]
+struct Entries {
+    repositories: Vec<Entry>,
+}
+
+impl Report for Entries {
+    fn lines(&self) -> Vec<String> {
+        if self.repositories.is_empty() {
+            return vec!["no repository is trusted yet: countersign trust add NAME URL ANCHOR".to_owned()];
+        }
+        self.repositories.iter().map(|entry| format!("{}  {}  {}", entry.name, entry.url, entry.anchor)).collect()
+    }
+}
+
+#[derive(Serialize)]
+struct Removed {
+    removed: String,
+}
+
+impl Report for Removed {
+    fn lines(&self) -> Vec<String> {
+        vec![format!("{} is no longer trusted; what is installed from it stays", self.removed)]
+    }
+}
+
+pub(crate) fn run(command: &TrustCommand, site: &Site) -> Result<ExitCode, CliError> {
+    match command {
+        TrustCommand::Add(args) => add(args, site)?,
+        TrustCommand::SetUrl(args) => set_url(args, site)?,
+        TrustCommand::List(ListArgs {}) => {
+            let repositories = machine::home(site)?.repositories()?;
+            let repositories = repositories.iter().map(|one| Entry::of(one, Vec::new())).collect();
+            site.out.report(&Entries { repositories })?;
+        }
+        TrustCommand::Remove(args) => {
+            machine::home(site)?.remove(&args.name)?;
+            site.out.report(&Removed { removed: args.name.to_string() })?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn add(args: &AddArgs, site: &Site) -> Result<(), CliError> {
+    let anchor = args.anchor.as_deref().ok_or_else(|| {
+        CliError::new(code::TRUST_ANCHOR_MISSING, "a repository is trusted by its anchor, and none was given")
+            .fix("get the line beginning with csn1 from the publisher, by another way than the repository itself")
+    })?;
+    let anchor: Anchor = anchor.parse()?;
+    let location: Location = args.url.parse()?;
+    let transport = transport::open(&location);
+    let home = machine::home(site)?;
+    let (repository, trusted) = home.add(&args.name, &location, anchor, &*transport, site.now)?;
+    let products = trusted.set.products().iter().map(ToString::to_string).collect();
+    site.out.report(&Entry::of(&repository, products))
+}
+
+fn set_url(args: &SetUrlArgs, site: &Site) -> Result<(), CliError> {
+    let location: Location = args.url.parse()?;
+    let repository = machine::home(site)?.set_location(&args.name, &location)?;
+    site.out.report(&Entry::of(&repository, products(&repository, site.now)))
+}
+
+/// The products of the metadata at hand, if it is still good.
+fn products(repository: &Repository, now: Timestamp) -> Vec<String> {
+    load(repository, &Want::All, now)
+        .map(|trusted| trusted.set.products().iter().map(ToString::to_string).collect())
+        .unwrap_or_default()
+}

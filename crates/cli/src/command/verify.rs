@@ -1,0 +1,172 @@
+//! `countersign verify FILE`: what is known about a file, from the evidence that this machine has.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use countersign_base::name::RepoName;
+use countersign_base::{Sha256Digest, code};
+use countersign_client::{Repository, Want, load, refresh, transport};
+use countersign_crypto::Sha256;
+use countersign_verify::{Release, Verified, VerifyError};
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::evidence::Evidence;
+use crate::machine;
+use crate::printer::Report;
+use crate::progress::Progress;
+use crate::site::Site;
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Check a file: is it, byte for byte, what a trusted publisher released?
+///
+/// Works offline on what this machine has. A file that no trusted repository lists is refused.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  countersign verify ./node\n  countersign verify ./node --refresh --json")]
+pub(crate) struct VerifyArgs {
+    /// File to check
+    file: PathBuf,
+    /// Ask only this trusted repository
+    #[arg(long, value_name = "NAME")]
+    repo: Option<RepoName>,
+    /// Fetch the newest metadata first
+    #[arg(long)]
+    refresh: bool,
+}
+
+/// What `verify` prints: each place where the file's bytes were released.
+#[derive(Serialize)]
+struct Verdict {
+    ok: bool,
+    file: String,
+    sha256: String,
+    length: u64,
+    releases: Vec<Match>,
+}
+
+#[derive(Serialize)]
+struct Match {
+    repository: String,
+    anchor: String,
+    product: String,
+    version: String,
+    platform: String,
+    channel: String,
+    name: String,
+    newest: bool,
+    newest_version: String,
+    #[serde(flatten)]
+    evidence: Evidence,
+}
+
+impl Match {
+    fn new(repository: &Repository, verified: &Verified<Release>) -> Self {
+        let release = verified.value();
+        Self {
+            repository: repository.name().to_string(),
+            anchor: release.repository.to_string(),
+            product: release.path.product.to_string(),
+            version: release.path.version.to_string(),
+            platform: release.path.platform.to_string(),
+            channel: release.channel.to_string(),
+            name: release.path.name.to_string(),
+            newest: release.is_newest(),
+            newest_version: release.newest.to_string(),
+            evidence: Evidence::new(verified.report()),
+        }
+    }
+}
+
+impl Report for Verdict {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{} is verified", self.file), format!("  sha256    {}", self.sha256)];
+        for found in &self.releases {
+            lines.push(format!(
+                "  release   {} {} for {}, channel {}, file {}",
+                found.product, found.version, found.platform, found.channel, found.name
+            ));
+            lines.push(format!("  from      {} ({})", found.repository, found.anchor));
+            lines.extend(found.evidence.lines().into_iter().map(|line| format!("  {line}")));
+            lines.push(if found.newest {
+                "  newest    yes".to_owned()
+            } else {
+                format!("  newest    no: {} is out", found.newest_version)
+            });
+        }
+        lines
+    }
+}
+
+pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> {
+    let (sha256, length) = hash(&args.file, site)?;
+    let home = machine::home(site)?;
+    let repositories = match &args.repo {
+        Some(name) => vec![home.repository(name)?],
+        None => home.repositories()?,
+    };
+    if repositories.is_empty() {
+        return Err(machine::no_repository());
+    }
+    let mut releases = Vec::new();
+    let mut failures = Vec::new();
+    for repository in &repositories {
+        match find(repository, args.refresh, sha256, length, site) {
+            Ok(found) => releases.extend(found.iter().map(|verified| Match::new(repository, verified))),
+            Err(error) => failures.push(error),
+        }
+    }
+    if releases.is_empty() {
+        // A repository that could not be judged may be the one that lists the file: say so first.
+        return Err(failures.into_iter().next().unwrap_or_else(|| VerifyError::FileUnknown { sha256 }.into()));
+    }
+    for failure in failures {
+        site.out.warn(&format!("another trusted repository could not be asked: {}", failure.what));
+    }
+    let file = args.file.display().to_string();
+    site.out.report(&Verdict { ok: true, file, sha256: sha256.to_string(), length, releases })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find(
+    repository: &Repository,
+    fetch: bool,
+    sha256: Sha256Digest,
+    length: u64,
+    site: &Site,
+) -> Result<Vec<Verified<Release>>, CliError> {
+    let trusted = if fetch {
+        let transport = transport::open(repository.location());
+        refresh(repository, &*transport, &Want::All, site.now)?
+    } else {
+        load(repository, &Want::All, site.now)?
+    };
+    Ok(trusted.set.find(sha256, length)?)
+}
+
+/// SHA-256 and length of a regular file, read once.
+fn hash(path: &Path, site: &Site) -> Result<(Sha256Digest, u64), CliError> {
+    let reading = |error| CliError::reading(path, &error);
+    let mut file = File::open(path).map_err(reading)?;
+    let metadata = file.metadata().map_err(reading)?;
+    if !metadata.is_file() {
+        return Err(CliError::new(code::FILE_NOT_REGULAR, format!("{} is not a regular file", path.display())));
+    }
+    let mut progress = Progress::new(&site.out, "hashing", metadata.len());
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut length = 0;
+    loop {
+        let count = file.read(&mut chunk).map_err(reading)?;
+        if count == 0 {
+            return Ok((hasher.finish(), length));
+        }
+        hasher.update(&chunk[..count]);
+        length += count as u64;
+        progress.set(length);
+    }
+}
