@@ -17,6 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use countersign_store::{Disk, DiskFile, RealDisk};
 
+/// A folder in memory where there is one: what is durable is modelled here, so the platter need not be asked.
+pub fn scratch() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
 /// How a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

@@ -14,7 +14,7 @@ use countersign_tuf::metadata::{Coverage, Hashes, MetaFile, TargetFile};
 use countersign_tuf::{Envelope, Root, Targets};
 use countersign_verify::Leaf;
 
-use crate::support::{log_key, now, quick, secret};
+use crate::support::{log_key, now, quick, scratch, secret};
 
 fn coverage() -> Coverage {
     Coverage::Paths(vec!["node/*/*/*".to_owned()])
@@ -110,7 +110,7 @@ fn refused(root_dir: &Path, batch: &[Submission]) -> LogError {
 
 #[test]
 fn a_batch_whose_documents_rest_on_each_other_is_admitted() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let (mut log, admission) = begun(temp.path());
     assert_eq!(admission.repository(), Some(Anchor(sha256(&root().bytes))));
     let logged = admission.find(&log, "node", 1).unwrap().unwrap();
@@ -125,7 +125,7 @@ fn a_batch_whose_documents_rest_on_each_other_is_admitted() {
 
 #[test]
 fn the_log_computes_what_a_version_changes() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let (mut log, mut admission) = begun(temp.path());
     let changes = |leaf: &[u8]| Leaf::parse(leaf).unwrap().changes;
     let first = admission.find(&log, "node", 1).unwrap().unwrap();
@@ -147,14 +147,14 @@ fn the_log_computes_what_a_version_changes() {
 
 #[test]
 fn l14_a_second_content_of_a_version_is_refused_and_the_first_again_gets_its_index() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let error = refused(temp.path(), &[node(1, &["a", "x"], &[40, 41])]);
     assert_eq!(error.code(), code::LOG_DUPLICATE_VERSION);
     // Also within one batch, and for a root.
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let batch = [node(3, &["a"], &[40, 41]), node(3, &["b"], &[40, 41])];
     assert_eq!(refused(temp.path(), &batch).code(), code::LOG_DUPLICATE_VERSION);
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let other = submission(
         "root",
         {
@@ -168,7 +168,7 @@ fn l14_a_second_content_of_a_version_is_refused_and_the_first_again_gets_its_ind
     );
     assert_eq!(refused(temp.path(), &[other]).code(), code::LOG_DUPLICATE_VERSION);
 
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let (mut log, mut admission) = begun(temp.path());
     let again = admission.admit(&mut log, &[node(1, &["a", "b"], &[40, 41]), root()], now()).unwrap();
     assert_eq!(again.iter().map(|a| a.index).collect::<Vec<_>>(), [2, 0]);
@@ -200,7 +200,7 @@ fn l15_m22_what_the_keys_do_not_vouch_for_is_refused() {
             vec![rotated(&root(), 21, &[10, 12]), node(2, &["a"], &[40, 41])],
         ),
     ] {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = scratch();
         let error = refused(temp.path(), &batch);
         assert_eq!(error.code(), code::LOG_ENTRY_UNAUTHORISED, "{case}: {error}");
     }
@@ -209,16 +209,16 @@ fn l15_m22_what_the_keys_do_not_vouch_for_is_refused() {
 #[test]
 fn l15_what_is_no_metadata_is_refused() {
     let timestamp = Submission { role: "timestamp".to_owned(), bytes: b"{}".to_vec() };
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     assert_eq!(refused(temp.path(), &[timestamp]).code(), code::LOG_ENTRY_MALFORMED);
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let garbage = Submission { role: "node".to_owned(), bytes: b"{}".to_vec() };
     assert_eq!(refused(temp.path(), &[garbage]).code(), code::LOG_ENTRY_UNAUTHORISED);
 }
 
 #[test]
 fn after_a_rotation_the_new_keys_count() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let (mut log, mut admission) = begun(temp.path());
     let batch = [rotated(&root(), 21, &[10, 12]), targets(2, 21), node(2, &["a"], &[40, 41])];
     admission.admit(&mut log, &batch, now()).unwrap();
@@ -227,7 +227,7 @@ fn after_a_rotation_the_new_keys_count() {
 
 #[test]
 fn m03_a_version_number_is_never_used_twice() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let (mut log, mut admission) = begun(temp.path());
     let node_1 = node(1, &["a", "b"], &[40, 41]);
     // The online key was stolen and went far ahead.
@@ -243,7 +243,7 @@ fn m03_a_version_number_is_never_used_twice() {
 
 #[test]
 fn the_state_is_rebuilt_from_entries_and_documents() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let (mut log, mut admission) = begun(temp.path());
     // An entry of another kind stands in between.
     log.append(&[b"something else".to_vec()], now()).unwrap();
@@ -275,7 +275,7 @@ fn l14_l16_no_version_is_forgotten_by_a_crash_at_any_step() {
         let (mut log, mut admission) = open(disk, root_dir)?;
         admission.admit(&mut log, &[node(2, &["a"], &[40, 41])], now()).map(drop)
     };
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let prepared = temp.path().join("prepared");
     fs::create_dir(&prepared).unwrap();
     drop(begun(&prepared));
@@ -284,7 +284,7 @@ fn l14_l16_no_version_is_forgotten_by_a_crash_at_any_step() {
     let counting = FaultyDisk::counting(&count);
     work(counting.clone(), &count).unwrap();
     for at in 0..counting.steps() {
-        let run = tempfile::tempdir().unwrap();
+        let run = scratch();
         let root_dir = run.path().join("run");
         crate::support::copy(&prepared, &root_dir);
         let disk =
@@ -306,7 +306,7 @@ fn l14_l16_no_version_is_forgotten_by_a_crash_at_any_step() {
 
 #[test]
 fn a_nested_delegation_holds_as_long_as_all_above_it_do() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let (mut log, mut admission) = begun(temp.path());
     let held = Envelope::<Targets>::parse("node", &node(1, &["a"], &[40, 41]).bytes).unwrap().signed;
     let mut editor = TargetsEditor::next("node", &held);

@@ -6,7 +6,7 @@ use std::path::Path;
 use countersign_base::code::{self, Explain as _};
 use countersign_log::{LogError, Trust, fsck};
 
-use crate::support::{cosigners, entries, log_of, log_vkey, now, policy, quick, secret, witness};
+use crate::support::{cosigners, entries, log_of, log_vkey, now, policy, quick, scratch, secret, witness};
 
 /// A log published at sizes 3, 200, 258, 300.
 fn published(root: &Path) {
@@ -24,7 +24,7 @@ fn check(root: &Path) -> Result<countersign_log::FsckReport, LogError> {
 
 #[test]
 fn a_whole_log_passes_and_says_what_was_proven() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     published(temp.path());
     let report = check(temp.path()).unwrap();
     assert_eq!((report.size, report.tiles, report.bundles), (300, 3, 2));
@@ -34,7 +34,7 @@ fn a_whole_log_passes_and_says_what_was_proven() {
 
 #[test]
 fn l11_a_partial_tile_that_contradicts_the_later_full_one_is_named() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     published(temp.path());
     for name in ["tile/0/000.p/200", "tile/entries/000.p/3", "tile/entries/001.p/2", "tile/0/001.p/2"] {
         let path = temp.path().join("log").join(name);
@@ -55,7 +55,7 @@ fn l11_a_partial_tile_that_contradicts_the_later_full_one_is_named() {
 
 #[test]
 fn a_file_that_is_no_tile_is_named() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     published(temp.path());
     let path = temp.path().join("log/tile/0/000.p/007");
     fs::write(&path, b"x").unwrap();
@@ -65,7 +65,7 @@ fn a_file_that_is_no_tile_is_named() {
 
 #[test]
 fn the_checkpoint_is_judged_by_keys_or_policy() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     published(temp.path());
     let log = temp.path().join("log");
     fsck(&log, Trust::Keys(&[log_vkey()])).unwrap();

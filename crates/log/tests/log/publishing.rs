@@ -10,7 +10,7 @@ use countersign_tlog::policy::Policy;
 use countersign_tlog::witness::AddCheckpoint;
 
 use crate::support::{
-    WITNESS, cosigners, entries, entry, log_of, log_vkey, now, open, policy, quick, secret, witness,
+    WITNESS, cosigners, entries, entry, log_of, log_vkey, now, open, policy, quick, scratch, secret, witness,
 };
 
 /// A witness that answers as it is told, and counts the requests.
@@ -41,7 +41,7 @@ fn scripted(
 
 #[test]
 fn a_published_checkpoint_meets_the_policy_and_can_be_renewed() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = log_of(root, 5);
     assert!(log.published().unwrap().is_none());
@@ -58,7 +58,7 @@ fn a_published_checkpoint_meets_the_policy_and_can_be_renewed() {
 
 #[test]
 fn a_witness_that_fails_stops_publication_and_is_named() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = log_of(root, 5);
     let witness = witness(quick(root), root);
@@ -84,7 +84,7 @@ fn a_witness_that_fails_stops_publication_and_is_named() {
 
 #[test]
 fn a_conflict_is_answered_once_with_the_witness_size() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = log_of(root, 5);
     let conflict = |size| Err(CosignError::Conflict { size });
@@ -100,7 +100,7 @@ fn a_conflict_is_answered_once_with_the_witness_size() {
 
 #[test]
 fn signatures_that_are_not_the_witness_own_are_left_out() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = log_of(root, 5);
     let checkpoint = log.signed().checkpoint().clone();
@@ -126,7 +126,7 @@ fn signatures_that_are_not_the_witness_own_are_left_out() {
 
 #[test]
 fn a_policy_without_witnesses_publishes_nothing() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let mut log = log_of(temp.path(), 5);
     let none = Policy::parse(format!("log {}\nquorum none\n", log_vkey()).as_bytes()).unwrap();
     let error = log.publish(&mut [], &none, now()).unwrap_err();
@@ -160,7 +160,7 @@ fn answers_are_read_as_the_protocol_says() {
 
 #[test]
 fn a_log_that_the_witness_does_not_know_is_told_so() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = open(quick(root), root).unwrap();
     let witness = witness(quick(root), root);

@@ -7,11 +7,11 @@ use countersign_store::{Dir, Objects as _};
 use countersign_tlog::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 
 use crate::reference;
-use crate::support::{entries, entry, log_of, now, open, quick};
+use crate::support::{entries, entry, log_of, now, open, quick, scratch};
 
 #[test]
 fn every_size_from_1_to_600_has_exactly_the_tiles_of_the_specification() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = open(quick(root), root).unwrap();
     let public = Dir::existing(&root.join("log")).unwrap();
@@ -38,7 +38,7 @@ fn every_size_from_1_to_600_has_exactly_the_tiles_of_the_specification() {
 
 #[test]
 fn sizes_around_the_second_level_have_exactly_the_tiles_of_the_specification() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = log_of(root, 65_535);
     let all = entries(0, 65_538);
@@ -62,7 +62,7 @@ fn sizes_around_the_second_level_have_exactly_the_tiles_of_the_specification() {
 
 #[test]
 fn proofs_verify_for_all_sizes_and_places_near_the_edges() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let log = log_of(temp.path(), 520);
     let all = entries(0, 520);
     let sizes: Vec<u64> = (1..20).chain(250..262).chain(508..=520).collect();
@@ -86,7 +86,7 @@ fn proofs_verify_for_all_sizes_and_places_near_the_edges() {
 
 #[test]
 fn l15_an_entry_again_gets_its_first_index_also_after_reopening() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = open(quick(root), root).unwrap();
     assert_eq!(log.append(&[entry(1), entry(2), entry(1)], now()).unwrap(), [0, 1, 0]);
@@ -104,7 +104,7 @@ fn l15_an_entry_again_gets_its_first_index_also_after_reopening() {
 
 #[test]
 fn l15_entries_of_a_wrong_length_are_refused_and_change_nothing() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = open(quick(root), root).unwrap();
     let large = vec![7; MAX_ENTRY_BYTES];
@@ -121,7 +121,7 @@ fn l15_entries_of_a_wrong_length_are_refused_and_change_nothing() {
 
 #[test]
 fn l19_a_second_sequencer_is_turned_away() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let first = open(quick(root), root).unwrap();
     assert_eq!(open(quick(root), root).unwrap_err().code(), code::LOG_WRITER_CONFLICT);
@@ -132,7 +132,7 @@ fn l19_a_second_sequencer_is_turned_away() {
 #[test]
 fn another_key_does_not_open_the_log() {
     use countersign_log::{LogKey, Sequencer};
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     drop(log_of(root, 3));
     for (origin, number, expected) in [

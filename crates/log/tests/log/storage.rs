@@ -6,7 +6,9 @@ use std::path::Path;
 use countersign_base::code::{self, Code, Explain as _};
 use countersign_log::{Trust, fsck};
 
-use crate::support::{copy, cosigners, entries, entry, log_of, log_vkey, now, open, policy, quick, witness};
+use crate::support::{
+    copy, cosigners, entries, entry, log_of, log_vkey, now, open, policy, quick, scratch, witness,
+};
 
 /// Publishes 300 entries in two steps, and returns a copy of the folder as it was after the first.
 fn published(root: &Path) -> std::path::PathBuf {
@@ -28,7 +30,7 @@ fn refusal(live: &Path) -> Code {
 
 #[test]
 fn l18_a_storage_from_yesterday_is_refused() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let yesterday = published(temp.path());
     let live = temp.path().join("live");
     drop(open(quick(&live), &live).expect("the honest twin"));
@@ -62,7 +64,7 @@ fn l18_a_storage_from_yesterday_is_refused() {
 
 #[test]
 fn l18_both_folders_from_yesterday_are_noticed_by_the_witness() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let yesterday = published(temp.path());
     let live = temp.path().join("live");
     let mut log = open(quick(&yesterday), &yesterday).expect("it is whole in itself");
@@ -76,7 +78,7 @@ fn l18_both_folders_from_yesterday_are_noticed_by_the_witness() {
 
 #[test]
 fn l18_one_bit_flipped_anywhere_is_refused_and_fsck_names_the_file() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     published(temp.path());
     let live = temp.path().join("live");
     let keys = [log_vkey()];
@@ -101,7 +103,7 @@ fn l18_one_bit_flipped_anywhere_is_refused_and_fsck_names_the_file() {
 
 #[test]
 fn l18_missing_files_are_refused_and_fsck_names_them() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     published(temp.path());
     let live = temp.path().join("live");
     for name in
@@ -120,7 +122,7 @@ fn l18_missing_files_are_refused_and_fsck_names_them() {
 
 #[test]
 fn l18_a_write_ahead_log_two_batches_ahead_is_recovered() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = log_of(root, 10);
     log.append(&entries(10, 13), now()).unwrap();
@@ -135,7 +137,7 @@ fn l18_a_write_ahead_log_two_batches_ahead_is_recovered() {
 
 #[test]
 fn a_damaged_batch_before_the_last_is_refused() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let mut log = log_of(root, 10);
     log.append(&entries(10, 13), now()).unwrap();

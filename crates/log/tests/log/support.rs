@@ -7,7 +7,7 @@ use countersign_base::Timestamp;
 use countersign_crypto::{Algorithm, SecretKey};
 use countersign_log::{Cosigner, LocalCosigner, LogError, LogKey, LogList, Sequencer, Witness, WitnessError};
 use countersign_store::Disk;
-use countersign_testkit::faulty_disk::FaultyDisk;
+use countersign_testkit::faulty_disk::{self, FaultyDisk};
 use countersign_tlog::VerifierKey;
 use countersign_tlog::policy::Policy;
 
@@ -37,6 +37,11 @@ pub(crate) fn entry(number: u64) -> Vec<u8> {
 
 pub(crate) fn entries(from: u64, to: u64) -> Vec<Vec<u8>> {
     (from..to).map(entry).collect()
+}
+
+/// A folder that goes away with the value.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in(faulty_disk::scratch()).expect("a temporary folder")
 }
 
 /// A disk on `root` that keeps everything and does not wait for the platter.

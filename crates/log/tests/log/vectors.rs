@@ -6,7 +6,7 @@ use countersign_testkit::vectors;
 use countersign_tlog::tile::{BundleId, decode_bundle};
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
-use crate::support::{copy, now, quick, secret};
+use crate::support::{copy, now, quick, scratch, secret};
 
 /// `tiles/tessera-log`: checkpoints, tiles and bundles of sizes 0 to 15, written by Tessera.
 #[test]
@@ -17,7 +17,7 @@ fn the_same_entries_make_the_same_files_as_tessera_at_every_size() {
     let bundle = theirs.get(&last.path()).unwrap().unwrap();
     let entries: Vec<Vec<u8>> =
         decode_bundle(last, &bundle).unwrap().into_iter().map(<[u8]>::to_vec).collect();
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let key = LogKey::new("log.example/same", Box::new(secret(1))).unwrap();
     let mut log =
@@ -51,7 +51,7 @@ fn fsck_proves_the_log_that_tessera_wrote() {
     assert_eq!(report.older, 2 * (size - 1));
 
     // At a smaller checkpoint of the same log the rest lies ahead of it.
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     copy(&theirs, temp.path());
     std::fs::remove_file(temp.path().join("checkpoint")).unwrap();
     std::fs::copy(theirs.join("checkpoint.5"), temp.path().join("checkpoint")).unwrap();

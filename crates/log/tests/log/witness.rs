@@ -14,7 +14,7 @@ use countersign_tlog::merkle::Hash;
 use countersign_tlog::witness::AddCheckpoint;
 use countersign_tlog::{Checkpoint, SignedCheckpoint, VerifierKey, cosignature};
 
-use crate::support::{ORIGIN, WITNESS, entries, log_of, log_vkey, now, quick, secret, witness};
+use crate::support::{ORIGIN, WITNESS, entries, log_of, log_vkey, now, quick, scratch, secret, witness};
 
 /// A log whose trees the requests are about.
 struct Asker {
@@ -73,7 +73,7 @@ fn latest_size(witness: &Witness) -> Option<u64> {
 
 #[test]
 fn an_honest_log_is_cosigned_and_shown_to_monitors() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let asker = Asker::new(temp.path());
     let witness = witness(quick(temp.path()), temp.path());
     assert_eq!(latest_size(&witness), None);
@@ -95,7 +95,7 @@ fn an_honest_log_is_cosigned_and_shown_to_monitors() {
 
 #[test]
 fn l03_a_to_f_each_refusal_has_its_status() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let asker = Asker::new(temp.path());
     let witness = witness(quick(temp.path()), temp.path());
     assert_eq!(witness.add_checkpoint(&asker.request(0, 8), now()).status, 200);
@@ -151,7 +151,7 @@ fn l03_a_to_f_each_refusal_has_its_status() {
 
 #[test]
 fn l03_e_from_size_zero_nothing_is_to_be_proven() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let asker = Asker::new(temp.path());
     let witness = witness(quick(temp.path()), temp.path());
     let hash = *asker.at(3).checkpoint().root();
@@ -163,7 +163,7 @@ fn l03_e_from_size_zero_nothing_is_to_be_proven() {
 
 #[test]
 fn l03_g_of_concurrent_requests_from_one_size_one_wins() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let asker = Asker::new(temp.path());
     let root = temp.path();
     assert_eq!(witness(quick(root), root).add_checkpoint(&asker.request(0, 8), now()).status, 200);
@@ -189,11 +189,11 @@ fn l03_g_of_concurrent_requests_from_one_size_one_wins() {
 
 #[test]
 fn l03_h_killed_at_any_step_it_never_signs_smaller_or_other_after_restart() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let asker = Asker::new(temp.path());
     let fork = signed(ORIGIN, 12, crate::reference::mth(&entries(100, 112)), &secret(1));
     let run = |plan: Option<(usize, Fault)>| {
-        let run = tempfile::tempdir().unwrap();
+        let run = scratch();
         let root = run.path().join("root");
         std::fs::create_dir(&root).unwrap();
         assert_eq!(witness(quick(&root), &root).add_checkpoint(&asker.request(0, 8), now()).status, 200);
@@ -239,7 +239,7 @@ fn l03_h_killed_at_any_step_it_never_signs_smaller_or_other_after_restart() {
 
 #[test]
 fn a_damaged_record_makes_the_witness_stop_for_that_log() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let root = temp.path();
     let asker = Asker::new(root);
     assert_eq!(witness(quick(root), root).add_checkpoint(&asker.request(0, 8), now()).status, 200);
@@ -260,7 +260,7 @@ fn a_damaged_record_makes_the_witness_stop_for_that_log() {
 
 #[test]
 fn two_keys_of_a_witness_give_two_cosignatures() {
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let asker = Asker::new(temp.path());
     let post_quantum = SecretKey::from_seed(Algorithm::MlDsa44, &[3; 32]).unwrap();
     let logs = LogList::new([log_vkey()]);
@@ -300,7 +300,7 @@ fn the_public_requests_get_the_public_answers() {
     let json = std::fs::read(dir.join("add-checkpoint.json")).unwrap();
     let json = countersign_base::json::parse(&json).unwrap();
     let field = |name: &str| json.get(name).and_then(|value| value.as_str()).unwrap();
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let seed: Sha256Digest = field("witness_private_key_seed_hex_published_test_key").parse().unwrap();
     let key = SecretKey::from_seed(Algorithm::Ed25519, seed.as_bytes()).unwrap();
     let logs = LogList::parse(field("log_vkey").as_bytes()).unwrap();

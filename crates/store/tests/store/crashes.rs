@@ -4,7 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use countersign_store::{Cell as _, Dir, Disk, Objects as _, StoreError, durable};
-use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
+use countersign_testkit::faulty_disk::{self, Fault, FaultyDisk, Loss, Then};
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in(faulty_disk::scratch()).expect("a temporary folder")
+}
 
 /// Runs `work` with each step failing in each way, and gives `check` what `work` returned and each aftermath.
 fn at_every_step<T>(
@@ -13,7 +17,7 @@ fn at_every_step<T>(
     check: impl Fn(&Result<T, StoreError>, &Path, &str),
 ) {
     let run = |plan: Option<(usize, Fault, Then)>| {
-        let temp = tempfile::tempdir().expect("a temporary folder");
+        let temp = scratch();
         let root = temp.path().join("root");
         std::fs::create_dir(&root).expect("a folder in it");
         prepare(&root);
@@ -87,11 +91,11 @@ fn a_second_process_makes_durable_what_the_first_left_in_the_cache() {
     let first = |disk: Arc<dyn Disk>, root: &Path| -> Result<(), StoreError> {
         Dir::open_on(disk, &root.join("log"), 0o644)?.put_if_absent("tile/0/000", b"x").map(drop)
     };
-    let temp = tempfile::tempdir().unwrap();
+    let temp = scratch();
     let count = FaultyDisk::counting(temp.path());
     first(count.clone(), temp.path()).unwrap();
     for at in 0..count.steps() {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = scratch();
         let root = temp.path().join("root");
         std::fs::create_dir(&root).unwrap();
         let disk = FaultyDisk::failing(&root, at, Fault::Lost, Then::GoesOn);
