@@ -1,6 +1,7 @@
 //! Consistency proofs from a log's tiles.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use countersign_base::Sha256Digest;
 use countersign_tlog::tile::{MAX_TILE_BYTES, TileError, TileId, TileSet, needed_for_consistency};
@@ -41,8 +42,8 @@ impl Tiles {
             needed_for_consistency(link.old_size, link.new_size).map_err(|error| failed(error.into()))?;
         let tiles = self.fetched.entry((link.origin.clone(), link.new_size, link.new_root)).or_default();
         for id in needed {
-            if !tiles.contains_key(&id) {
-                tiles.insert(id, fetch(id, link, transport)?);
+            if let Entry::Vacant(place) = tiles.entry(id) {
+                place.insert(fetch(id, link, transport)?);
             }
         }
         let tiles = TileSet::verified(link.new_size, &link.new_root, tiles).map_err(failed)?;

@@ -15,6 +15,7 @@ mod patience;
 mod range;
 mod repository;
 mod resource;
+mod witness;
 
 use std::io;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use countersign_base::code::{self, Code, Explain};
 
 pub use listen::{Listening, MAX_CONNECTIONS, StopHandle, Until, stop};
 pub use repository::serve_repository;
+pub use witness::{Clock, serve_witness};
 
 /// Why a server could not start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -18,11 +18,18 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn repository(root: &Path) -> Self {
+        let root = root.to_owned();
+        Self::start(move |listening, until| serve_repository(&root, listening, until))
+    }
+
+    /// Runs `serve` in a thread of its own.
+    pub(crate) fn start(
+        serve: impl FnOnce(Listening, Until) -> Result<(), ServeError> + Send + 'static,
+    ) -> Self {
         let listening = Listening::bind("127.0.0.1:0").unwrap();
         let url = listening.url();
         let (handle, stop) = stop();
-        let root = root.to_owned();
-        let thread = std::thread::spawn(move || serve_repository(&root, listening, Until::Stopped(stop)));
+        let thread = std::thread::spawn(move || serve(listening, Until::Stopped(stop)));
         Self { url, stop: Some(handle), thread: Some(thread) }
     }
 
