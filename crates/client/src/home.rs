@@ -23,7 +23,7 @@ use countersign_store::{Disk, Lock, RealDisk, StoreError, durable};
 use crate::error::ClientError;
 use crate::refresh::{Trusted, Want, refresh};
 use crate::state::StateDir;
-use crate::transport::{Location, Transport};
+use crate::transport::{self, Location, Transport};
 
 /// Most repositories in one home.
 pub const MAX_REPOSITORIES: usize = 1024;
@@ -64,6 +64,11 @@ impl Repository {
     /// Where it is fetched from.
     pub const fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// What fetches from there. Nothing is opened or connected yet.
+    pub fn transport(&self) -> Box<dyn Transport + Send + Sync> {
+        transport::open(&self.location)
     }
 
     /// Its identity.

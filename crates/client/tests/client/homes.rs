@@ -8,6 +8,7 @@ use countersign_client::{Home, Location, Want, load, refresh};
 use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
 
 use crate::fixture::{Fixture, Served, code, now, scratch, tree, versions};
+use crate::refreshing::next_root;
 
 #[test]
 fn repositories_are_added_listed_and_forgotten() {
@@ -135,6 +136,25 @@ fn m02_c_a_crash_during_a_refresh_leaves_the_old_or_the_new_set() {
             assert!(found == ["1.0.0"] || found == ["1.0.0", "1.1.0"], "{crash}: {found:?}");
             let refreshed = refresh(&repository, &served, &Want::All, now());
             let refreshed = refreshed.unwrap_or_else(|error| panic!("{crash}: {error}"));
+            assert_eq!(versions(&refreshed), ["1.0.0", "1.1.0"], "{crash}");
+        },
+    );
+}
+
+#[test]
+fn m02_c_a_crash_while_keys_are_rotated_is_mended_by_the_next_refresh() {
+    let mut fixture = Fixture::trusted();
+    next_root(&mut fixture.sim, "timestamp-2");
+    fixture.sim.publish_next(&["root"]);
+    fixture.release("1.1.0");
+    let served = Served::new(&fixture.sim.files);
+    let name: RepoName = "acme".parse().unwrap();
+    let run = |home: &Home| refresh(&home.repository(&name)?, &served, &Want::All, now());
+    crash_everywhere(
+        &fixture,
+        |home| code(run(home)),
+        |home, crash| {
+            let refreshed = run(home).unwrap_or_else(|error| panic!("{crash}: {error}"));
             assert_eq!(versions(&refreshed), ["1.0.0", "1.1.0"], "{crash}");
         },
     );

@@ -335,3 +335,24 @@ fn posts_give_any_status_back() {
     assert_eq!((answer.status, answer.content_type.as_str()), (409, "text/x.tlog.size"));
     assert_eq!(answer.body, b"7\n");
 }
+
+#[test]
+fn tls_is_required_to_be_tls_and_in_time() {
+    // Not TLS at all, a handshake that stalls, one that trickles.
+    let servers = [
+        Hostile::start_raw(|peer| assert!(peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"))),
+        Hostile::start_raw(|peer| peer.wait()),
+        Hostile::start_raw(|peer| peer.trickle(0x16)),
+    ];
+    thread::scope(|scope| {
+        for server in &servers {
+            scope.spawn(|| {
+                let start = Instant::now();
+                let transport = transport(&server.url().replace("http://127.0.0.1", "https://localhost"));
+                let refused = code_of(transport.get("x", 10));
+                assert!([code::FETCH_FAILED, code::FETCH_TOO_SLOW].contains(&refused), "{refused}");
+                assert!(start.elapsed() < PATIENCE);
+            });
+        }
+    });
+}

@@ -204,7 +204,7 @@ fn m08_d_f_a_repository_that_is_not_the_anchors_is_not_remembered() {
 }
 
 /// Gives the timestamp role to another key, or to the same one again.
-fn next_root(sim: &mut Sim, timestamp_key: &str) {
+pub(crate) fn next_root(sim: &mut Sim, timestamp_key: &str) {
     if !sim.keys.contains_key(timestamp_key) {
         sim.add_key(timestamp_key);
     }

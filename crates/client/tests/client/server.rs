@@ -54,6 +54,22 @@ impl Hostile {
     /// Serves on a free port of this machine; `answer` gets each request's head. It returns whether the
     /// connection stays open for another request.
     pub(crate) fn start(answer: impl Fn(&mut Peer, &str) -> bool + Send + Sync + 'static) -> Self {
+        Self::serve(move |peer, requests| {
+            while let Some(head) = read_head(&mut peer.stream) {
+                requests.lock().unwrap().push(head.clone());
+                if !answer(peer, &head) {
+                    break;
+                }
+            }
+        })
+    }
+
+    /// Gets each connection as it is.
+    pub(crate) fn start_raw(talk: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
+        Self::serve(move |peer, _| talk(peer))
+    }
+
+    fn serve(talk: impl Fn(&mut Peer, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let this = Self {
             port: listener.local_addr().unwrap().port(),
@@ -63,20 +79,12 @@ impl Hostile {
         };
         let (sent, connections, requests) =
             (this.sent.clone(), this.connections.clone(), this.requests.clone());
-        let answer = Arc::new(answer);
+        let talk = Arc::new(talk);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 connections.fetch_add(1, Ordering::SeqCst);
-                let (answer, sent, requests) = (answer.clone(), sent.clone(), requests.clone());
-                thread::spawn(move || {
-                    let mut peer = Peer { stream, sent };
-                    while let Some(head) = read_head(&mut peer.stream) {
-                        requests.lock().unwrap().push(head.clone());
-                        if !answer(&mut peer, &head) {
-                            break;
-                        }
-                    }
-                });
+                let (talk, sent, requests) = (talk.clone(), sent.clone(), requests.clone());
+                thread::spawn(move || talk(&mut Peer { stream, sent }, &requests));
             }
         });
         this
