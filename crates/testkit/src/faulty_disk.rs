@@ -123,6 +123,15 @@ impl FaultyDisk {
         Arc::new(Self { root: root.to_owned(), state: Mutex::new(state) })
     }
 
+    /// The process starts again on the running machine: what was not synced is still seen, and still not durable.
+    /// Steps count from 0 again, and fail by a new plan.
+    pub fn restart(&self, plan: Option<(usize, Fault, Then)>) {
+        let mut state = self.lock();
+        state.plan = plan;
+        state.steps = 0;
+        state.dead = false;
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> usize {
         self.lock().steps

@@ -162,6 +162,32 @@ fn l16_recovery_survives_a_crash_at_every_step_of_its_own() {
 }
 
 #[test]
+fn l17_what_a_failed_sync_left_in_the_cache_is_made_durable_before_anything_rests_on_it() {
+    let temp = scratch();
+    let prepared = temp.path().join("prepared");
+    let base = prepare(&prepared);
+    let steps = steps(&prepared, &temp.path().join("count"));
+    for at in 0..steps {
+        let mut again = 0;
+        loop {
+            let run = scratch();
+            let root = run.path().join("run");
+            let (disk, promised) = crashed((&prepared, &base), &root, at, (Fault::Lost, Then::GoesOn));
+            // A new process on the same machine reads the cache; then the power goes.
+            disk.restart(Some((again, Fault::Lost, Then::Dies)));
+            let opened = open(disk.clone(), &root).is_ok();
+            let after = run.path().join("after");
+            disk.after(Loss::Unsynced, &after);
+            check(&after, &promised, &format!("step {at}, then step {again} of recovery"));
+            if opened {
+                break;
+            }
+            again += 1;
+        }
+    }
+}
+
+#[test]
 fn l17_after_a_failed_sync_the_log_stops_until_it_is_reopened() {
     let temp = scratch();
     let root = temp.path().join("root");

@@ -1,6 +1,7 @@
 //! Cosigning: what is published, and what stops it.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
 use countersign_base::code::{self, Code, Explain as _};
 use countersign_log::cosign::read_response;
@@ -13,11 +14,14 @@ use crate::support::{
     WITNESS, cosigners, entries, entry, log_of, log_vkey, now, open, policy, quick, scratch, secret, witness,
 };
 
+/// The old sizes of the requests so far.
+type Asked = Arc<Mutex<Vec<u64>>>;
+
 /// A witness that answers as it is told, and counts the requests.
 struct Scripted {
     name: String,
     answers: Vec<Result<Vec<NoteSignature>, CosignError>>,
-    asked: std::sync::Arc<std::sync::Mutex<Vec<u64>>>,
+    asked: Asked,
 }
 
 impl Cosigner for Scripted {
@@ -31,11 +35,9 @@ impl Cosigner for Scripted {
     }
 }
 
-fn scripted(
-    answers: Vec<Result<Vec<NoteSignature>, CosignError>>,
-) -> (Vec<Box<dyn Cosigner>>, std::sync::Arc<std::sync::Mutex<Vec<u64>>>) {
-    let asked = std::sync::Arc::default();
-    let scripted = Scripted { name: WITNESS.to_owned(), answers, asked: std::sync::Arc::clone(&asked) };
+fn scripted(answers: Vec<Result<Vec<NoteSignature>, CosignError>>) -> (Vec<Box<dyn Cosigner>>, Asked) {
+    let asked = Asked::default();
+    let scripted = Scripted { name: WITNESS.to_owned(), answers, asked: Arc::clone(&asked) };
     (vec![Box::new(scripted)], asked)
 }
 

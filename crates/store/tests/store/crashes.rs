@@ -138,3 +138,28 @@ fn a_link_says_the_old_or_the_new_target() {
         },
     );
 }
+
+#[test]
+fn the_faulty_disk_forgets_what_was_not_synced() {
+    let temp = scratch();
+    let root = temp.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let disk = FaultyDisk::counting(&root);
+    let left = |name: &str| {
+        let after = temp.path().join(name);
+        disk.after(Loss::Unsynced, &after);
+        std::fs::read(after.join("file")).ok()
+    };
+    let mut file = disk.create_new(&root.join("temp"), 0o644).unwrap();
+    disk.write(&mut file, b"one").unwrap();
+    disk.rename(&root.join("temp"), &root.join("file")).unwrap();
+    assert_eq!(left("neither"), None);
+    disk.sync_dir(&root).unwrap();
+    assert_eq!(left("name only").unwrap(), b"");
+    disk.sync(&file).unwrap();
+    assert_eq!(left("both").unwrap(), b"one");
+    disk.write(&mut file, b"two").unwrap();
+    assert_eq!(left("later bytes").unwrap(), b"one");
+    disk.remove_file(&root.join("file")).unwrap();
+    assert_eq!(left("removed, not synced").unwrap(), b"one");
+}
