@@ -87,6 +87,23 @@ impl Dir {
         durable::write_atomic(&*self.disk, &path, bytes, self.mode)
     }
 
+    /// Removes the unfinished files that a crash left anywhere in the directory. Call it only while holding the lock
+    /// of whoever writes here. Returns how many there were.
+    pub fn remove_stale(&self) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        let mut pending = vec![self.root.clone()];
+        while let Some(folder) = pending.pop() {
+            removed += durable::remove_stale(&*self.disk, &folder)?;
+            for entry in fs::read_dir(&folder).map_err(StoreError::io("list", &folder))? {
+                let entry = entry.map_err(StoreError::io("list", &folder))?;
+                if entry.file_type().map_err(StoreError::io("list", &folder))?.is_dir() {
+                    pending.push(entry.path());
+                }
+            }
+        }
+        Ok(removed)
+    }
+
     /// Creates the folders on the way to `name`. None of them may be a symbolic link: what is written here must
     /// stay here.
     fn make_folders(&self, name: &str) -> Result<(), StoreError> {

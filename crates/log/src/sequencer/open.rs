@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use countersign_base::Timestamp;
-use countersign_store::{Cell as _, Dir, Disk, Lock, Objects as _, RealDisk, durable};
+use countersign_store::{Cell as _, Dir, Disk, Lock, Objects as _, RealDisk};
 use countersign_tlog::merkle::{CompactRange, EMPTY_ROOT, Hash, leaf_hash};
 use countersign_tlog::{Checkpoint, SignedCheckpoint};
 
@@ -42,8 +42,9 @@ impl Sequencer {
     ) -> Result<Self, LogError> {
         let private = Dir::open_on(Arc::clone(&disk), private, 0o600)?;
         let lock = Lock::try_acquire(&private.root().join(LOCK))?;
-        durable::remove_stale(&*disk, private.root())?;
         let public = Dir::open_on(Arc::clone(&disk), public, 0o644)?;
+        private.remove_stale()?;
+        public.remove_stale()?;
         let cell = private.cell(SIGNED)?;
         let held = match cell.load()? {
             Some(held) => held,

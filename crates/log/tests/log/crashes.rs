@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use countersign_log::{LogError, Trust, fsck};
-use countersign_store::Disk;
+use countersign_store::{Disk, durable};
 use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
 use countersign_tlog::SignedCheckpoint;
 use countersign_tlog::merkle::verify_consistency;
@@ -48,10 +48,24 @@ fn work(disk: &Arc<FaultyDisk>, root: &Path, promised: &mut Promised) -> Result<
     Ok(())
 }
 
+fn stale_files(folder: &Path) -> usize {
+    let items = std::fs::read_dir(folder).expect("a folder");
+    items
+        .map(|item| item.expect("an item"))
+        .map(|item| {
+            let stale = item.file_name().to_string_lossy().starts_with(durable::TEMP_PREFIX);
+            usize::from(stale) + if item.path().is_dir() { stale_files(&item.path()) } else { 0 }
+        })
+        .sum()
+}
+
 /// Everything that was told holds, and the log goes on.
 fn check(root: &Path, promised: &Promised, case: &str) {
     let disk = quick(root);
     let mut log = open(Arc::clone(&disk), root).unwrap_or_else(|error| panic!("{case}: {error}"));
+    for folder in ["private", "log"] {
+        assert_eq!(stale_files(&root.join(folder)), 0, "{case}: unfinished files are left");
+    }
     let mut held = Vec::new();
     log.for_each_entry(|_, entry| {
         held.push(entry.to_vec());
