@@ -23,7 +23,7 @@
 //! The timestamp is not logged, so its number can be used twice: if the rename of step 9 does not survive a power
 //! failure, a client that saw it keeps it until the number after the next one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_base::{Anchor, Timestamp};
@@ -166,6 +166,7 @@ impl<'a> Act<'a> {
         let admission = Admission::open_on(Arc::clone(&site.disk), &private, &log, site.now)?;
         let staging = Staging::open(disk, layout.staging())?;
         durable::remove_stale(disk, &layout.metadata())?;
+        durable::remove_stale(disk, &layout.private())?;
         if seen > 0 && layout.unfinished().exists() {
             // `init` died after its last step and before it said so.
             durable::remove(disk, &layout.unfinished())?;
@@ -289,15 +290,10 @@ impl<'a> Act<'a> {
         for (document, proof) in documents.iter().zip(proofs) {
             let path = layout.role_file(&document.role, document.version);
             // A client that walks roots sees a new one at once, so its proof is there before it.
-            self.put(&mut moves, &proof_path(&path), proof)?;
-            self.put(&mut moves, &path, &document.bytes)?;
+            moves.place_proof(&self.staging.put(proof)?, &proof_path(&path))?;
+            moves.place_version(&self.staging.put(&document.bytes)?, &path, &document.bytes)?;
         }
         Ok(moves.settle()?)
-    }
-
-    fn put(&self, moves: &mut Moves<'_>, path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
-        let staged = self.staging.put(bytes)?;
-        Ok(moves.place_new(&staged, path)?)
     }
 
     /// Puts metadata that was logged and never published where monitors look for it: the log says that it exists.
@@ -314,7 +310,7 @@ impl<'a> Act<'a> {
                 continue;
             }
             if let Some(bytes) = self.admission.document(&leaf.sha256)? {
-                self.put(&mut moves, &path, &bytes)?;
+                moves.place_version(&self.staging.put(&bytes)?, &path, &bytes)?;
             }
         }
         Ok(moves.settle()?)

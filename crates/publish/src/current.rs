@@ -14,8 +14,10 @@ use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT, TARGETS};
 use countersign_tuf::{Role as _, Root, Snapshot, Targets, TrustedSet, TufError};
 use countersign_verify::root_policy;
 
+use crate::act::Site;
 use crate::error::PublishError;
 use crate::layout::Layout;
+use crate::proven::{self, Expected};
 
 /// Most roots that are walked; a root is a ceremony of people, so this is centuries.
 const MAX_ROOTS: u64 = 1024;
@@ -31,40 +33,43 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    /// Reads root, timestamp, snapshot and targets.
+    /// Reads root, timestamp, snapshot and targets, with their proofs.
     ///
     /// # Errors
     /// `publish-repo-missing` without a timestamp; `publish-repo-damaged` for anything that does not verify.
-    pub(crate) fn read(layout: &Layout) -> Result<Self, PublishError> {
+    pub(crate) fn read(site: &Site) -> Result<Self, PublishError> {
+        let layout = &site.layout;
         if !layout.private().is_dir() || !layout.timestamp().is_file() {
             return Err(PublishError::RepoMissing { path: layout.root().to_owned() });
         }
-        let first = required(&layout.role_file(ROOT, 1), MAX_ROOT_BYTES)?;
-        let anchor = Anchor(sha256(&first));
-        let mut set =
-            TrustedSet::new(&first, Timestamp::EPOCH).map_err(damaged(&layout.role_file(ROOT, 1)))?;
+        let path = layout.role_file(ROOT, 1);
+        let first = required(&path, MAX_ROOT_BYTES)?;
+        let set = TrustedSet::new(&first, Timestamp::EPOCH).map_err(damaged(&path))?;
+        let policy = policy(layout, set.root())?;
+        let mut current = Self { anchor: Anchor(sha256(&first)), policy, set };
+        current.check_proof(site, &path, ROOT, 1, &first)?;
         for version in 2..=MAX_ROOTS {
             let path = layout.role_file(ROOT, version);
             let Some(next) = durable::read(&path, MAX_ROOT_BYTES as u64)? else { break };
-            set.update_root(&next).map_err(damaged(&path))?;
+            current.set.update_root(&next).map_err(damaged(&path))?;
+            // Under the policy of the root before.
+            current.check_proof(site, &path, ROOT, version, &next)?;
+            current.policy = self::policy(layout, current.set.root())?;
         }
-        let policy = root_policy(set.root()).map_err(|source| PublishError::Damaged {
-            path: layout.role_file(ROOT, set.root().version()),
-            source: Some(Box::new(source)),
-        })?;
         let path = layout.timestamp();
-        set.update_timestamp(&required(&path, MAX_TIMESTAMP_BYTES)?).map_err(damaged(&path))?;
-        let listed = set.timestamp().map_or(0, |timestamp| timestamp.snapshot().version);
+        current.set.update_timestamp(&required(&path, MAX_TIMESTAMP_BYTES)?).map_err(damaged(&path))?;
+        let listed = current.listed_snapshot().map_or(0, |snapshot| snapshot.version);
         let path = layout.role_file(SNAPSHOT, listed);
-        set.update_snapshot(&required(&path, MAX_SNAPSHOT_BYTES)?).map_err(damaged(&path))?;
-        let mut current = Self { anchor, policy, set };
-        current.load(layout, TARGETS, ROOT)?;
+        let bytes = required(&path, MAX_SNAPSHOT_BYTES)?;
+        current.set.update_snapshot(&bytes).map_err(damaged(&path))?;
+        current.check_proof(site, &path, SNAPSHOT, listed, &bytes)?;
+        current.load(site, TARGETS, ROOT)?;
         Ok(current)
     }
 
     /// Reads a product's role, which targets delegates to.
-    pub(crate) fn load_product(&mut self, layout: &Layout, product: &str) -> Result<(), PublishError> {
-        self.load(layout, product, TARGETS)
+    pub(crate) fn load_product(&mut self, site: &Site, product: &str) -> Result<(), PublishError> {
+        self.load(site, product, TARGETS)
     }
 
     /// A product's role, once it is loaded.
@@ -126,11 +131,32 @@ impl Current {
         Ok(())
     }
 
-    fn load(&mut self, layout: &Layout, role: &str, delegator: &str) -> Result<(), PublishError> {
-        let path = layout.role_file(role, self.version(role));
+    fn load(&mut self, site: &Site, role: &str, delegator: &str) -> Result<(), PublishError> {
+        let version = self.version(role);
+        let path = site.layout.role_file(role, version);
         let bytes = required(&path, MAX_TARGETS_BYTES)?;
-        self.set.update_delegated(role, delegator, &bytes).map_err(damaged(&path))
+        self.set.update_delegated(role, delegator, &bytes).map_err(damaged(&path))?;
+        self.check_proof(site, &path, role, version, &bytes)
     }
+
+    fn check_proof(
+        &self,
+        site: &Site,
+        path: &Path,
+        role: &str,
+        version: u64,
+        bytes: &[u8],
+    ) -> Result<(), PublishError> {
+        let expected = Expected { anchor: self.anchor, policy: &self.policy, now: site.now };
+        proven::check(&expected, path, role, version, bytes)
+    }
+}
+
+fn policy(layout: &Layout, root: &Root) -> Result<Policy, PublishError> {
+    root_policy(root).map_err(|source| PublishError::Damaged {
+        path: layout.role_file(ROOT, root.version()),
+        source: Some(Box::new(source)),
+    })
 }
 
 /// A file that a repository cannot be without.

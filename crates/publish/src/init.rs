@@ -159,7 +159,10 @@ fn names_in(path: &Path) -> Result<Vec<String>, PublishError> {
         Err(error) => return Err(StoreError::io("list", path)(error).into()),
     };
     let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
-    Ok(entries.map(name).collect::<io::Result<_>>().map_err(StoreError::io("list", path))?)
+    let names: Vec<String> =
+        entries.map(name).collect::<io::Result<_>>().map_err(StoreError::io("list", path))?;
+    // An unfinished file is what a crash of ours leaves.
+    Ok(names.into_iter().filter(|name| !name.starts_with(durable::TEMP_PREFIX)).collect())
 }
 
 impl NewKeys {

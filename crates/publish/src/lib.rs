@@ -27,6 +27,7 @@ mod keyring;
 pub mod layout;
 mod online;
 mod product;
+mod proven;
 mod publisher;
 mod release;
 mod selfcheck;

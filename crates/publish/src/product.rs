@@ -58,7 +58,7 @@ impl Publisher<'_> {
         }
         let site = &self.site;
         let lock = act::lock(&site.layout)?;
-        let current = Current::read(&site.layout)?;
+        let current = Current::read(site)?;
         if current.has_product(options.name.as_str()) {
             return Err(PublishError::ProductExists { product: options.name.to_string() });
         }

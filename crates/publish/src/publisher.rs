@@ -74,7 +74,7 @@ impl<'a> Publisher<'a> {
     pub fn renew(&mut self) -> Result<Publication, PublishError> {
         let site = &self.site;
         let lock = act::lock(&site.layout)?;
-        let current = Current::read(&site.layout)?;
+        let current = Current::read(site)?;
         current.check_fresh(&[ROOT, TARGETS], site.now)?;
         let mut keyring = Keyring::open(&site.keys, &mut *self.ask)?;
         let online = Online { site, root: current.root(), current: Some(&current) };

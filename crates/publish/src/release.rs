@@ -91,13 +91,13 @@ impl Publisher<'_> {
         let paths = target_paths(options)?;
         let site = &self.site;
         let lock = act::lock(&site.layout)?;
-        let mut current = Current::read(&site.layout)?;
+        let mut current = Current::read(site)?;
         current.check_fresh(&[ROOT, TARGETS], site.now)?;
         let name = options.product.as_str();
         if !current.has_product(name) {
             return Err(PublishError::ProductUnknown { product: name.to_owned() });
         }
-        current.load_product(&site.layout, name)?;
+        current.load_product(site, name)?;
         let current = current;
         let role = current.product(name)?;
         if let Some(path) = paths.iter().find(|path| role.target(&path.to_string()).is_some()) {

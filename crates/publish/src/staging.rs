@@ -168,15 +168,26 @@ impl<'d> Moves<'d> {
         Self { disk, touched: BTreeSet::new() }
     }
 
-    /// Moves a file to a name that must be free: metadata, whose versions are never replaced.
-    pub(crate) fn place_new(&mut self, from: &Path, to: &Path) -> Result<(), StoreError> {
+    /// Moves a metadata file to its name, which is free or has these bytes: a version is never replaced.
+    pub(crate) fn place_version(&mut self, from: &Path, to: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         match self.disk.rename_new(from, to) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Different { path: to.to_owned() });
+                // The first root, whose publication was interrupted here.
+                if durable::read(to, bytes.len() as u64)?.as_deref() != Some(bytes) {
+                    return Err(StoreError::Different { path: to.to_owned() });
+                }
+                self.disk.remove_file(from).map_err(StoreError::io("remove", from))?;
             }
             Err(source) => return Err(StoreError::io("rename", to)(source)),
         }
+        self.touch(to);
+        Ok(())
+    }
+
+    /// Moves a proof to its name: one good proof may take the place of another.
+    pub(crate) fn place_proof(&mut self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        self.disk.rename(from, to).map_err(StoreError::io("rename", to))?;
         self.touch(to);
         Ok(())
     }

@@ -1,0 +1,158 @@
+//! Witnesses that others run: unknown logs, outages, quorums.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use countersign_base::Explain as _;
+use countersign_crypto::{Algorithm, SecretKey, Signer};
+use countersign_keys::Protection;
+use countersign_log::{CosignError, Cosigner, LocalCosigner, LogList, Witness};
+use countersign_publish::{InitOptions, Initialised, PublishError, WitnessSpec};
+use countersign_tlog::witness::AddCheckpoint;
+use countersign_tlog::{NoteSignature, VerifierKey};
+
+use crate::support::{Site, code, start};
+
+/// Witnesses in this process, some of which are down.
+#[derive(Clone)]
+struct Operators {
+    witnesses: Vec<Arc<Witness>>,
+    down: Arc<Mutex<BTreeSet<String>>>,
+}
+
+struct Unreachable(String);
+
+impl Cosigner for Unreachable {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn cosign(&mut self, _: &AddCheckpoint) -> Result<Vec<NoteSignature>, CosignError> {
+        Err(CosignError::Unavailable("connection refused".to_owned()))
+    }
+}
+
+impl Operators {
+    fn new(root: &Path, count: u8) -> Self {
+        let witness = |number: u8| {
+            let key = SecretKey::from_seed(Algorithm::Ed25519, &[number; 32]).unwrap();
+            let signers: Vec<Box<dyn Signer>> = vec![Box::new(key)];
+            let name = format!("witness.example/w{number}");
+            let state = root.join(format!("w{number}"));
+            Arc::new(Witness::open(&state, &name, signers, LogList::default()).unwrap())
+        };
+        Self { witnesses: (1..=count).map(witness).collect(), down: Arc::default() }
+    }
+
+    fn learn(&self, log: &VerifierKey) {
+        for witness in &self.witnesses {
+            witness.replace_logs(LogList::new([log.clone()]));
+        }
+    }
+
+    fn stop(&self, names: &[&str]) {
+        *self.down.lock().unwrap() = names.iter().map(|name| format!("witness.example/{name}")).collect();
+    }
+
+    fn site(&self, root: &Path) -> Site {
+        let all = self.clone();
+        let remote = move |asked: &countersign_tlog::policy::PolicyWitness| -> Box<dyn Cosigner> {
+            let name = asked.key.name();
+            if all.down.lock().unwrap().contains(name) {
+                return Box::new(Unreachable(name.to_owned()));
+            }
+            let witness = all.witnesses.iter().find(|witness| witness.name() == name).unwrap();
+            Box::new(LocalCosigner::new(Arc::clone(witness), start()))
+        };
+        Site { remote: Some(Box::new(remote)), ..Site::new(root) }
+    }
+
+    fn init(&self, site: &mut Site) -> Result<Initialised, PublishError> {
+        let spec = |witness: &Arc<Witness>| WitnessSpec {
+            key: witness.verifiers()[0].clone(),
+            url: format!("https://{}", witness.name()),
+        };
+        let witnesses = self.witnesses.iter().map(spec).collect();
+        let options = InitOptions { witnesses, ..InitOptions::new(Protection::Unencrypted) };
+        site.act(|publisher| publisher.init(&options))
+    }
+}
+
+/// The log's verifier key, as the message for the operator has it.
+fn log_line(error: &PublishError) -> VerifierKey {
+    error.fix().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn init_is_completed_once_the_witness_knows_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let operators = Operators::new(dir.path(), 1);
+    let mut site = operators.site(dir.path());
+    let error = operators.init(&mut site).unwrap_err();
+    assert_eq!(error.code().name(), "witness-log-unknown");
+    assert!(!site.repo().join("metadata/timestamp.json").exists());
+    assert_eq!(code(site.add_product()), "publish-repo-missing");
+    operators.learn(&log_line(&error));
+    let made = operators.init(&mut site).unwrap();
+    assert_eq!(made.publication.cosigners, ["witness.example/w1"]);
+    assert!(!site.keys().join("witness.key").exists());
+    site.add_product().unwrap();
+    site.release("1.0.0", "one").unwrap();
+    assert_eq!(site.view(made.anchor).releases(), ["1.0.0"]);
+}
+
+#[test]
+fn an_unfinished_init_is_not_completed_with_other_witnesses() {
+    let dir = tempfile::tempdir().unwrap();
+    let operators = Operators::new(dir.path(), 1);
+    let mut site = operators.site(dir.path());
+    operators.init(&mut site).unwrap_err();
+    let error = site.init().unwrap_err();
+    assert!(matches!(error, PublishError::InitDiffers { .. }), "{error}");
+    assert_eq!(error.code().name(), "publish-repo-exists");
+}
+
+/// D31 (b): witnesses below the quorum. Nothing is visible half-way, and the same command completes it.
+#[test]
+fn d31_too_few_witnesses_block_and_the_next_run_completes() {
+    let dir = tempfile::tempdir().unwrap();
+    let operators = Operators::new(dir.path(), 3);
+    let mut site = operators.site(dir.path());
+    let error = operators.init(&mut site).unwrap_err();
+    operators.learn(&log_line(&error));
+    let anchor = operators.init(&mut site).unwrap().anchor;
+    site.add_product().unwrap();
+
+    // Two of three are enough.
+    operators.stop(&["w2"]);
+    let released = site.release("1.0.0", "one").unwrap();
+    assert_eq!(released.publication.cosigners, ["witness.example/w1", "witness.example/w3"]);
+    let before = site.view(anchor);
+
+    operators.stop(&["w2", "w3"]);
+    let error = site.release("1.1.0", "two").unwrap_err();
+    assert_eq!(error.code().name(), "witness-unavailable");
+    assert!(error.to_string().contains("witness.example/w2"), "{error}");
+    assert_eq!(site.view(anchor), before);
+
+    operators.stop(&[]);
+    let released = site.release("1.1.0", "two").unwrap();
+    assert_eq!(released.publication.cosigners.len(), 3);
+    assert_eq!(site.view(anchor).releases(), ["1.0.0", "1.1.0"]);
+}
+
+#[test]
+fn without_the_local_witness_key_nothing_is_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Site::new(dir.path());
+    let anchor = site.init().unwrap().anchor;
+    let before = site.view(anchor);
+    let key = site.keys().join("witness.key");
+    let kept = dir.path().join("kept");
+    std::fs::rename(&key, &kept).unwrap();
+    assert_eq!(code(site.add_product()), "publish-blocked");
+    assert_eq!(site.view(anchor), before);
+    std::fs::rename(&kept, &key).unwrap();
+    site.add_product().unwrap();
+}
