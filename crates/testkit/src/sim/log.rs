@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_base::{Sha256Digest, Timestamp};
-use countersign_crypto::{SecretKey, sha256};
+use countersign_crypto::{Algorithm, SecretKey, sha256};
 
 /// A log's entries and nothing else; keys are given when something is signed.
 #[derive(Debug, Clone, Default)]
@@ -24,12 +24,53 @@ pub struct SimLog {
 pub struct Named<'a> {
     /// The key name: a log's origin, or a witness's name.
     pub name: &'a str,
-    /// The secret key, Ed25519.
+    /// The secret key, Ed25519; a witness's may be ML-DSA-44.
     pub key: &'a SecretKey,
 }
 
+/// A `.tlog-proof` file in parts, each as text for a test to edit.
+#[derive(Debug, Clone)]
+pub struct ProofFile {
+    /// The first line.
+    pub header: String,
+    /// The data of the `extra` line, base64; no line without it.
+    pub extra: Option<String>,
+    /// The index.
+    pub index: String,
+    /// The hashes, base64.
+    pub hashes: Vec<String>,
+    /// The signed checkpoint.
+    pub checkpoint: String,
+}
+
+impl ProofFile {
+    /// The file.
+    pub fn encode(&self) -> Vec<u8> {
+        let extra = self.extra.as_ref().map_or_else(String::new, |extra| format!("extra {extra}\n"));
+        let hashes: String = self.hashes.iter().map(|hash| format!("{hash}\n")).collect();
+        let Self { header, index, checkpoint, .. } = self;
+        format!("{header}\n{extra}index {index}\n{hashes}\n{checkpoint}").into_bytes()
+    }
+
+    /// Puts other hashes in place of the inclusion proof.
+    pub fn set_hashes(&mut self, hashes: &[Sha256Digest]) {
+        self.hashes = hashes.iter().map(|hash| STANDARD.encode(hash.as_bytes())).collect();
+    }
+
+    /// Puts another entry in place of the logged one.
+    pub fn set_entry(&mut self, entry: &[u8]) {
+        self.extra = Some(STANDARD.encode(entry));
+    }
+}
+
+/// A signature line of a note, made of any bytes: name and key id are only claims.
+pub fn signature_line(name: &str, key_id: [u8; 4], signature: &[u8]) -> String {
+    let bytes = [&key_id[..], signature].concat();
+    format!("\u{2014} {name} {}\n", STANDARD.encode(bytes))
+}
+
 impl Named<'_> {
-    /// The vkey: signature type 0x01 for a log, 0x04 for a witness.
+    /// The vkey: signature type 0x01 for a log, 0x04 for a witness, 0x06 for one with ML-DSA-44.
     pub fn vkey(&self, kind: u8) -> String {
         let id = hex::encode(self.key_id(kind));
         let mut bytes = vec![kind];
@@ -37,7 +78,8 @@ impl Named<'_> {
         format!("{}+{id}+{}", self.name, STANDARD.encode(bytes))
     }
 
-    fn key_id(&self, kind: u8) -> [u8; 4] {
+    /// The key id that signature lines carry.
+    pub fn key_id(&self, kind: u8) -> [u8; 4] {
         let mut input = self.name.as_bytes().to_vec();
         input.extend([b'\n', kind]);
         input.extend(self.key.public_key().as_raw());
@@ -46,14 +88,14 @@ impl Named<'_> {
         [a, b, c, d]
     }
 
-    fn line(&self, kind: u8, signature: &[u8]) -> String {
-        let mut bytes = self.key_id(kind).to_vec();
-        bytes.extend(signature);
-        format!("\u{2014} {} {}\n", self.name, STANDARD.encode(bytes))
+    /// A signature line under this key's name and id, whatever the signature.
+    pub fn line(&self, kind: u8, signature: &[u8]) -> String {
+        signature_line(self.name, self.key_id(kind), signature)
     }
 
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.key.sign(message).expect("an Ed25519 key signs")
+    /// A signature by this key.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key.sign(message).expect("an Ed25519 or ML-DSA key signs")
     }
 
     /// The log's own signature line under a note text.
@@ -63,10 +105,40 @@ impl Named<'_> {
 
     /// A witness's cosignature line under a note text.
     pub fn cosignature_line(&self, text: &str, time: Timestamp) -> String {
-        let seconds = time.as_unix();
-        let mut signature = seconds.to_be_bytes().to_vec();
-        signature.extend(self.sign(format!("cosignature/v1\ntime {seconds}\n{text}").as_bytes()));
-        self.line(4, &signature)
+        self.cosignature_line_at(text, time.as_unix())
+    }
+
+    /// The same, dated with any number.
+    pub fn cosignature_line_at(&self, text: &str, seconds: u64) -> String {
+        if self.key.public_key().algorithm() == Algorithm::MlDsa44 {
+            let mut lines = text.lines();
+            let mut line = || lines.next().expect("a checkpoint has three lines");
+            let (origin, size, root) = (line(), line(), line());
+            let size = size.parse().expect("a size is a number");
+            let root = STANDARD.decode(root).expect("a root is base64");
+            return self.subtree_line(origin, (0, size), &root, seconds);
+        }
+        let signed = self.sign(format!("cosignature/v1\ntime {seconds}\n{text}").as_bytes());
+        self.line(4, &[&seconds.to_be_bytes()[..], &signed].concat())
+    }
+
+    /// An ML-DSA-44 cosignature line of the leaves from `start` to `end`.
+    pub fn subtree_line(&self, origin: &str, (start, end): (u64, u64), root: &[u8], seconds: u64) -> String {
+        let opaque = |text: &str| {
+            let length = u8::try_from(text.len()).expect("a name has at most 255 bytes");
+            [&[length], text.as_bytes()].concat()
+        };
+        let message = [
+            b"subtree/v1\n\0",
+            &opaque(self.name)[..],
+            &seconds.to_be_bytes(),
+            &opaque(origin),
+            &start.to_be_bytes(),
+            &end.to_be_bytes(),
+            root,
+        ]
+        .concat();
+        self.line(6, &[&seconds.to_be_bytes()[..], &self.sign(&message)].concat())
     }
 }
 
@@ -96,13 +168,26 @@ impl SimLog {
 
     /// A `.tlog-proof` of the entry at `at` in the tree of `size`, with the given signed checkpoint.
     pub fn proof(&self, at: u64, size: u64, checkpoint: &str) -> Vec<u8> {
-        let leaves = self.leaves();
-        let hashes: String = inclusion(index(at), &leaves[..index(size)])
-            .iter()
-            .map(|hash| format!("{}\n", STANDARD.encode(hash.as_bytes())))
-            .collect();
-        let extra = STANDARD.encode(&self.entries[index(at)]);
-        format!("c2sp.org/tlog-proof@v1\nextra {extra}\nindex {at}\n{hashes}\n{checkpoint}").into_bytes()
+        self.proof_file(at, size, checkpoint).encode()
+    }
+
+    /// The same in parts.
+    pub fn proof_file(&self, at: u64, size: u64, checkpoint: &str) -> ProofFile {
+        let mut file = ProofFile {
+            header: "c2sp.org/tlog-proof@v1".to_owned(),
+            extra: None,
+            index: at.to_string(),
+            hashes: Vec::new(),
+            checkpoint: checkpoint.to_owned(),
+        };
+        file.set_entry(&self.entries[index(at)]);
+        file.set_hashes(&self.inclusion(at, size));
+        file
+    }
+
+    /// The hashes of the inclusion proof of the entry at `at` in the tree of `size`.
+    pub fn inclusion(&self, at: u64, size: u64) -> Vec<Sha256Digest> {
+        inclusion(index(at), &self.leaves()[..index(size)])
     }
 
     /// Every tile and entry bundle of the tree of `size`, by path below `log/`.
@@ -152,7 +237,8 @@ pub fn leaf_hash(entry: &[u8]) -> Sha256Digest {
     sha256(&[&[0], entry].concat())
 }
 
-fn node_hash(left: &Sha256Digest, right: &Sha256Digest) -> Sha256Digest {
+/// RFC 6962: SHA-256(0x01 || left || right).
+pub fn node_hash(left: &Sha256Digest, right: &Sha256Digest) -> Sha256Digest {
     sha256(&[&[1][..], left.as_bytes(), right.as_bytes()].concat())
 }
 

@@ -12,7 +12,7 @@ use countersign_base::json::Json;
 use countersign_base::{Anchor, Sha256Digest, Timestamp, canonical};
 use countersign_crypto::{Algorithm, SecretKey, sha256, sha512};
 
-use self::log::{Named, SimLog};
+use self::log::{Named, ProofFile, SimLog};
 
 /// The name of the one product of a new [`Sim`].
 pub const PRODUCT: &str = "node";
@@ -65,6 +65,11 @@ impl Clone for Sim {
 impl Sim {
     /// A repository with one product that has no release yet, published.
     pub fn new(now: Timestamp) -> Self {
+        Self::prepared(now, |_| {})
+    }
+
+    /// The same, after `prepare` has changed keys, witnesses and the unsigned metadata: the anchor is of the result.
+    pub fn prepared(now: Timestamp, prepare: impl FnOnce(&mut Self)) -> Self {
         let mut sim = Self {
             now,
             keys: BTreeMap::new(),
@@ -88,15 +93,18 @@ impl Sim {
         sim.signers.insert("timestamp".to_owned(), signers(&["timestamp"]));
         sim.signers.insert(PRODUCT.to_owned(), signers(&["node-1", "node-2"]));
         sim.first_metadata();
+        prepare(&mut sim);
         sim.anchor = Anchor(sha256(&sim.envelope("root")));
         sim.publish(&["root", "targets", PRODUCT]);
         sim
     }
 
-    /// Makes a key whose seed is the digest of its name: the same in every run.
+    /// Makes a key whose seed is the digest of its name: the same in every run. ML-DSA-44 if the name begins with
+    /// `mldsa-`, else Ed25519.
     pub fn add_key(&mut self, name: &str) {
         let seed = *sha256(format!("simulated key {name}").as_bytes()).as_bytes();
-        let key = SecretKey::from_seed(Algorithm::Ed25519, &seed).expect("an Ed25519 seed gives a key");
+        let algorithm = if name.starts_with("mldsa-") { Algorithm::MlDsa44 } else { Algorithm::Ed25519 };
+        let key = SecretKey::from_seed(algorithm, &seed).expect("a seed gives a key");
         self.keys.insert(name.to_owned(), key);
     }
 
@@ -125,6 +133,17 @@ impl Sim {
         let log = Named { name: ORIGIN, key: &self.keys["log"] }.vkey(1);
         let witness = Named { name: WITNESS, key: &self.keys["witness"] }.vkey(4);
         format!("log {log}\nwitness w1 {witness}\nquorum w1\n")
+    }
+
+    /// Puts another transparency policy into the root's signed part.
+    pub fn set_policy(&mut self, text: &str) {
+        let lines = Json::from(text.lines().collect::<Vec<_>>());
+        member(self.role("root"), "x-countersign").insert("policy".to_owned(), lines);
+    }
+
+    /// A key with a name, to sign notes.
+    pub fn named<'a>(&'a self, name: &'a str, key: &str) -> Named<'a> {
+        Named { name, key: &self.keys[key] }
     }
 
     /// Adds a file to the product's metadata and to the served tree; [`Sim::publish`] makes it visible.
@@ -236,6 +255,29 @@ impl Sim {
             Some(proof) => self.files.insert(format!("{name}.tlog-proof"), proof),
             None => self.files.remove(&format!("{name}.tlog-proof")),
         };
+    }
+
+    /// The path of the proof of a role's current version.
+    pub fn proof_path(&self, role: &str) -> String {
+        format!("metadata/{}.{role}.json.tlog-proof", self.version(role))
+    }
+
+    /// The honest proof of a role's current version in the current tree, in parts.
+    ///
+    /// # Panics
+    /// If its leaf is not in the log.
+    pub fn proof_of(&self, role: &str) -> ProofFile {
+        let leaf = self.leaf(role, &self.bytes[role]);
+        let at = self.log.entries.iter().position(|entry| *entry == leaf).expect("the leaf is logged");
+        let size = self.log.size();
+        self.log.proof_file(at as u64, size, &self.checkpoint(&self.log, size))
+    }
+
+    /// Serves a role's current version with its proof after `edit`.
+    pub fn serve_proof(&mut self, role: &str, edit: impl FnOnce(&mut ProofFile)) {
+        let mut proof = self.proof_of(role);
+        edit(&mut proof);
+        self.serve(role, Some(proof.encode()));
     }
 
     /// Serves the current timestamp.
