@@ -12,7 +12,9 @@ use crate::command::Command;
 /// published; 2 usage or configuration; 3 unavailable, which says nothing about trust.
 #[derive(Debug, Parser)]
 #[command(name = "countersign", version, arg_required_else_help = true)]
-#[command(after_help = "Start with `countersign quickstart`. Ask `countersign explain CODE` about any error.")]
+#[command(
+    after_help = "Start with `countersign quickstart`. Ask `countersign explain CODE` about any error."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -38,7 +38,10 @@ struct Cosigner {
 
 impl Evidence {
     pub(crate) fn new(report: &Report) -> Self {
-        Self { checked_at: report.checked_at.to_string(), roles: report.roles.iter().map(Role::new).collect() }
+        Self {
+            checked_at: report.checked_at.to_string(),
+            roles: report.roles.iter().map(Role::new).collect(),
+        }
     }
 
     /// One line each for who signed, where it is logged, who witnessed, and until when it is fresh.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use countersign_base::code;
 use countersign_base::name::{Channel, NameError, Platform, ProductName, RepoName, Version};
-use countersign_client::{ClientError, Home, Repository, Trusted, Want, load, transport};
+use countersign_client::{Home, Repository, Trusted, Want, load, transport};
 use countersign_verify::{DEFAULT_CHANNEL, Release, Verified, Wanted};
 
 use crate::error::CliError;
@@ -114,12 +114,18 @@ pub(crate) fn repository_of(target: &Target, site: &Site) -> Result<Repository, 
     let product = &target.product;
     match having.len() {
         1 => Ok(having.remove(0)),
-        0 => Err(CliError::new(code::INSTALL_PRODUCT_UNKNOWN, format!("no trusted repository has a product `{product}`"))
-            .fix("`countersign list` shows what there is")),
+        0 => Err(CliError::new(
+            code::INSTALL_PRODUCT_UNKNOWN,
+            format!("no trusted repository has a product `{product}`"),
+        )
+        .fix("`countersign list` shows what there is")),
         _ => {
             let names: Vec<String> = having.iter().map(|one| format!("{}/{product}", one.name())).collect();
-            Err(CliError::new(code::INSTALL_AMBIGUOUS, format!("{} trusted repositories have a product `{product}`", having.len()))
-                .fix(format!("say which: {}", names.join(" or "))))
+            Err(CliError::new(
+                code::INSTALL_AMBIGUOUS,
+                format!("{} trusted repositories have a product `{product}`", having.len()),
+            )
+            .fix(format!("say which: {}", names.join(" or "))))
         }
     }
 }
@@ -134,7 +140,11 @@ fn known_products(repository: &Repository, site: &Site) -> Result<Vec<ProductNam
 }
 
 /// The repository's metadata brought up to date.
-pub(crate) fn refresh(repository: &Repository, product: &ProductName, site: &Site) -> Result<Trusted, CliError> {
+pub(crate) fn refresh(
+    repository: &Repository,
+    product: &ProductName,
+    site: &Site,
+) -> Result<Trusted, CliError> {
     let transport = transport::open(repository.location());
     let products = [product.clone()];
     Ok(countersign_client::refresh(repository, &*transport, &Want::Products(&products), site.now)?)
@@ -149,10 +159,4 @@ pub(crate) fn select(
     channel: &Channel,
 ) -> Result<Vec<Verified<Release>>, CliError> {
     Ok(trusted.set.select(&Wanted { product, platform, version, channel })?)
-}
-
-/// Whether an error only says that the network or a server failed.
-pub(crate) fn is_outage(error: &ClientError) -> bool {
-    use countersign_base::{Class, Explain as _};
-    error.class() == Class::Unavailable
 }

@@ -67,11 +67,18 @@ impl Passphrases {
 fn from_file() -> Option<Result<String, CliError>> {
     let path = PathBuf::from(std::env::var_os(FILE)?);
     let length = std::fs::metadata(&path).map(|metadata| metadata.len());
-    Some(match length.and_then(|length| if length > MAX_FILE_BYTES { Ok(None) } else { std::fs::read_to_string(&path).map(Some) }) {
-        Ok(Some(text)) => Ok(text.lines().next().unwrap_or_default().to_owned()),
-        Ok(None) => Err(CliError::new(code::USAGE, format!("{} is too long to hold a passphrase", path.display()))),
-        Err(error) => Err(CliError::reading(&path, &error)),
-    })
+    Some(
+        match length.and_then(|length| {
+            if length > MAX_FILE_BYTES { Ok(None) } else { std::fs::read_to_string(&path).map(Some) }
+        }) {
+            Ok(Some(text)) => Ok(text.lines().next().unwrap_or_default().to_owned()),
+            Ok(None) => Err(CliError::new(
+                code::USAGE,
+                format!("{} is too long to hold a passphrase", path.display()),
+            )),
+            Err(error) => Err(CliError::reading(&path, &error)),
+        },
+    )
 }
 
 fn prompt(out: &Printer, question: &str) -> Result<String, String> {

@@ -20,6 +20,21 @@ pub(crate) trait Report: Serialize {
     fn lines(&self) -> Vec<String>;
 }
 
+/// What a line of a story is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Line {
+    /// A heading.
+    Title,
+    /// Something was done.
+    Done,
+    /// Something was refused, as it should be.
+    Refused,
+    /// The command that did it.
+    Command,
+    /// A detail.
+    Note,
+}
+
 /// Writes results, steps and errors in the form that the user asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Printer {
@@ -34,7 +49,8 @@ impl Printer {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stderr().is_terminal()
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && io::stderr().is_terminal()
             }
         };
         Self { json: global.json, quiet: global.quiet, color }
@@ -59,8 +75,9 @@ impl Printer {
     /// The command's one result, on standard output.
     pub(crate) fn report(&self, report: &impl Report) -> Result<(), CliError> {
         let text = if self.json {
-            serde_json::to_string_pretty(report)
-                .map_err(|error| CliError::new(code::INTERNAL_ERROR, "a report cannot be written").because(error))?
+            serde_json::to_string_pretty(report).map_err(|error| {
+                CliError::new(code::INTERNAL_ERROR, "a report cannot be written").because(error)
+            })?
         } else {
             report.lines().iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
         };
@@ -80,6 +97,21 @@ impl Printer {
         if !self.quiet && !self.json {
             write_stderr(&format!("{}\n", printable(text)));
         }
+    }
+
+    /// A line of a story that is the command's result as it goes along, on standard output.
+    pub(crate) fn story(&self, line: Line, text: &str) -> Result<(), CliError> {
+        if self.quiet || self.json {
+            return Ok(());
+        }
+        let text = printable(text);
+        write_stdout(&match line {
+            Line::Title => format!("\n{}\n", self.paint("1", &text)),
+            Line::Done => format!("  {}  {text}\n", self.paint("32;1", "ok")),
+            Line::Refused => format!("  {}  {text}\n", self.paint("33;1", "NO")),
+            Line::Command => format!("      {}\n", self.paint("2", &format!("$ {text}"))),
+            Line::Note => format!("      {text}\n"),
+        })
     }
 
     /// Something the user should know although the command goes on.
@@ -117,7 +149,10 @@ impl Printer {
                 }
                 None => {
                     let fix = self.paint("32;1", "fix:");
-                    text.push_str(&format!("{fix} `countersign explain {}` says what can be done\n", error.code));
+                    text.push_str(&format!(
+                        "{fix} `countersign explain {}` says what can be done\n",
+                        error.code
+                    ));
                 }
             }
             write_stderr(&text);
@@ -137,7 +172,9 @@ impl Printer {
         }
         let text = error.render().to_string();
         let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        self.error(&CliError::new(code::USAGE, what).fix("`countersign --help` lists the commands and options"))
+        self.error(
+            &CliError::new(code::USAGE, what).fix("`countersign --help` lists the commands and options"),
+        )
     }
 
     /// `text` in the colour of the SGR `style`, if colour is on.

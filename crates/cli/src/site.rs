@@ -34,8 +34,11 @@ impl Site {
             .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
             .map(|data| data.join("countersign"))
             .ok_or_else(|| {
-                CliError::new(code::USAGE, "neither HOME nor XDG_DATA_HOME names a folder for this machine's trust")
-                    .fix("name one with `--home DIR` or COUNTERSIGN_HOME")
+                CliError::new(
+                    code::USAGE,
+                    "neither HOME nor XDG_DATA_HOME names a folder for this machine's trust",
+                )
+                .fix("name one with `--home DIR` or COUNTERSIGN_HOME")
             })
     }
 }

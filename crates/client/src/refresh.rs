@@ -1,8 +1,10 @@
 //! From what this machine trusts to what the repository has now, and back from disk without a network.
 //!
-//! TUF's client workflow (specification section 5) on a [`TransparentSet`]. Every file is verified, every
-//! checkpoint it rests on proven consistent with the ones before, and both kept durably, before the next is asked
-//! for. Where nothing is new that takes two requests: the next root, which is not there, and the timestamp.
+//! TUF's client workflow (specification section 5) on a [`TransparentSet`]. Every file is verified, and every
+//! checkpoint it rests on proven consistent with the ones before, before the next is asked for. Roots are kept as
+//! they are verified; everything else is kept together, once all that was asked for is verified. So a refused
+//! refresh leaves the machine as it was: nobody can poison it with a good snapshot of a bad release.
+//! Where nothing is new that takes two requests: the next root, which is not there, and the timestamp.
 
 use std::collections::BTreeSet;
 
@@ -61,7 +63,8 @@ pub struct Change {
 /// Brings what this machine has of a repository up to date.
 ///
 /// # Errors
-/// Codes of fetching, of TUF, of the log. What was verified before the error is kept, the rest is as it was.
+/// Codes of fetching, of TUF, of the log. New roots that were verified before the error are kept; the rest is as it
+/// was.
 pub fn refresh(
     repository: &Repository,
     transport: &dyn Transport,
@@ -215,6 +218,8 @@ struct Run<'a> {
     new_roots: Vec<(u64, Document)>,
     /// The trusted timestamp's bytes.
     timestamp: Vec<u8>,
+    /// Files verified and proven, kept when the set is complete: role, version, file.
+    verified: Vec<(String, u64, Document)>,
     changes: Vec<Change>,
     failed: Vec<(String, ClientError)>,
 }
@@ -251,6 +256,7 @@ impl<'a> Run<'a> {
             kept_root,
             new_roots,
             timestamp: Vec::new(),
+            verified: Vec::new(),
             changes: Vec::new(),
             failed: Vec::new(),
         })
@@ -297,13 +303,12 @@ impl<'a> Run<'a> {
     /// Takes up what guards against going back. What does not verify under the newest root (its keys or policy may
     /// have been replaced since) is left out and fetched.
     fn restore(&mut self) -> Result<(), ClientError> {
-        for kept in [self.state.pending_timestamp()?, self.state.timestamp()?].into_iter().flatten() {
-            if self.set.restore_timestamp(&kept).is_ok() {
-                self.timestamp = kept;
-                break;
-            }
+        if let Some(kept) = self.state.timestamp()?
+            && self.set.restore_timestamp(&kept).is_ok()
+        {
+            self.timestamp = kept;
         }
-        // The pending timestamp's snapshot may not have come; then the one before still guards.
+        // After a crash there may be two: the set's, and that of the set that was being kept.
         for version in self.state.kept_snapshots() {
             if let Some(document) = self.state.document("snapshot", version)?
                 && self.set.restore_snapshot(&document).is_ok()
@@ -319,7 +324,6 @@ impl<'a> Run<'a> {
         let limit = countersign_tuf::limits::MAX_TIMESTAMP_BYTES as u64;
         let bytes = self.transport.get("metadata/timestamp.json", limit)?;
         if self.set.update_timestamp(&bytes)? == Update::New {
-            self.state.put_pending_timestamp(&bytes)?;
             self.changed("timestamp");
             self.timestamp = bytes;
         }
@@ -336,7 +340,7 @@ impl<'a> Run<'a> {
         ))?;
         let document = fetch(self.transport, &wanted)?;
         self.set.update_snapshot(&document)?;
-        self.keep("snapshot", &document)
+        self.keep("snapshot", document)
     }
 
     /// 5.6: the kept file if it is still good, else the repository's.
@@ -344,12 +348,12 @@ impl<'a> Run<'a> {
         if let Some(kept) = listed_document(self.state, &self.set, role)?
             && self.update(role, &kept).is_ok()
         {
-            return self.keep(role, &kept);
+            return self.keep(role, kept);
         }
         let wanted = self.set.tuf().wanted_targets(role).map_err(VerifyError::from)?;
         let document = fetch(self.transport, &wanted)?;
         self.update(role, &document)?;
-        self.keep(role, &document)
+        self.keep(role, document)
     }
 
     fn update(&mut self, role: &str, document: &Document) -> Result<(), VerifyError> {
@@ -372,13 +376,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Proves what a verified file rests on, then keeps both.
-    fn keep(&mut self, role: &str, document: &Document) -> Result<(), ClientError> {
+    /// Proves what a verified file rests on. It is kept when the set is complete.
+    fn keep(&mut self, role: &str, document: Document) -> Result<(), ClientError> {
         self.tiles.prove_links(&mut self.set, self.transport)?;
-        self.state.put_lineage(self.set.lineage())?;
-        let Some((version, _)) = self.set.tuf().version_and_expiry(role) else { return Ok(()) };
-        if self.state.put_document(role, version, document)? {
-            self.changed(role);
+        if let Some((version, _)) = self.set.tuf().version_and_expiry(role) {
+            self.verified.push((role.to_owned(), version, document));
         }
         Ok(())
     }
@@ -389,8 +391,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The set is complete: it becomes the one that offline runs use, and the one before is swept away.
+    /// The set is complete: it is kept, becomes the one that offline runs use, and the one before is swept away.
     fn commit(&mut self) -> Result<(), ClientError> {
+        self.state.put_lineage(self.set.lineage())?;
+        for (role, version, document) in std::mem::take(&mut self.verified) {
+            if self.state.put_document(&role, version, &document)? {
+                self.changes.push(Change { role, version });
+            }
+        }
         if !self.state.commit(&self.timestamp)? && self.changes.is_empty() {
             return Ok(());
         }

@@ -6,12 +6,11 @@
 //! metadata/1.root.json ...         every root, from the anchor on
 //! metadata/timestamp.json          names the complete set that an offline run uses
 //! metadata/12.snapshot.json ...    the set, under versioned names, each with its .tlog-proof
-//! metadata/pending-timestamp.json  newer than the set; only guards against going back
 //! refused/                         files that were found here and did not verify
 //! ```
 //!
 //! Order of writes in a refresh, each durable before the next, all of them verified before:
-//! lineage; roots; `pending-timestamp.json`; for each other role its lineage, proof, file; `timestamp.json`; then
+//! lineage; roots; when the new set is complete its lineage, each role's proof and file, `timestamp.json`; then
 //! the old set is swept away. A crash anywhere leaves the old set whole until `timestamp.json` is renamed, and
 //! the new one whole after it. The lineage is never older than a file that rests on it.
 
@@ -31,7 +30,6 @@ use crate::error::ClientError;
 const METADATA: &str = "metadata";
 const LINEAGE: &str = "lineage.json";
 const TIMESTAMP: &str = "timestamp.json";
-const PENDING: &str = "pending-timestamp.json";
 pub(crate) const PROOF_SUFFIX: &str = ".tlog-proof";
 const MODE: u32 = 0o644;
 
@@ -127,30 +125,16 @@ impl StateDir {
         self.read(&self.metadata(TIMESTAMP), MAX_TIMESTAMP_BYTES)
     }
 
-    /// A verified timestamp whose set was not complete when the last run ended.
-    pub(crate) fn pending_timestamp(&self) -> Result<Option<Vec<u8>>, ClientError> {
-        self.read(&self.metadata(PENDING), MAX_TIMESTAMP_BYTES)
-    }
-
-    /// Keeps a verified timestamp as a guard, before its set is complete.
-    pub(crate) fn put_pending_timestamp(&self, bytes: &[u8]) -> Result<bool, ClientError> {
-        self.put(&self.metadata(PENDING), bytes)
-    }
-
     /// Makes the set that `timestamp` names the one that offline runs use. Returns whether it is another one.
     pub(crate) fn commit(&self, timestamp: &[u8]) -> Result<bool, ClientError> {
-        let changed = self.put(&self.metadata(TIMESTAMP), timestamp)?;
-        if self.pending_timestamp()?.is_some() {
-            durable::remove(&*self.disk, &self.metadata(PENDING))?;
-        }
-        Ok(changed)
+        self.put(&self.metadata(TIMESTAMP), timestamp)
     }
 
     /// Removes every timestamp and snapshot: root has given their roles to other keys.
     pub(crate) fn forget_online(&self) -> Result<(), ClientError> {
         for name in self.names() {
             let file = name.strip_suffix(PROOF_SUFFIX).unwrap_or(&name);
-            if matches!(file, TIMESTAMP | PENDING) || without_version(file) == Some("snapshot.json") {
+            if file == TIMESTAMP || without_version(file) == Some("snapshot.json") {
                 durable::remove(&*self.disk, &self.metadata(&name))?;
             }
         }

@@ -102,6 +102,7 @@ impl TransparentSet {
         releases: Vec<Release>,
     ) -> Result<Vec<Verified<Release>>, VerifyError> {
         self.lineage().require_proven()?;
+        self.require_logged(&["root", "snapshot", "targets", product.as_str()])?;
         let report = self.report(Some(product.as_str()));
         Ok(releases.into_iter().map(|release| Verified::new(release, report.clone())).collect())
     }

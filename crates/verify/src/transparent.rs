@@ -115,7 +115,10 @@ impl TransparentSet {
         let version = next.version("snapshot");
         match held {
             Held::Current => next.accept("snapshot", version, document, None)?,
-            Held::Outdated => next.remember("snapshot", version, &document.bytes),
+            Held::Outdated => {
+                next.logged.remove("snapshot");
+                next.remember("snapshot", version, &document.bytes);
+            }
         }
         *self = next;
         Ok(held)
@@ -196,6 +199,20 @@ impl TransparentSet {
     /// Where the loaded version of `role` is logged.
     pub fn logged(&self, role: &str) -> Option<&Logged> {
         self.logged.get(role)
+    }
+
+    /// Fails unless the loaded version of each role was shown to be in the log.
+    ///
+    /// A snapshot taken up only as a guard against rollback is not: its proof was never looked at.
+    pub(crate) fn require_logged(&self, roles: &[&str]) -> Result<(), VerifyError> {
+        match roles.iter().find(|role| !self.logged.contains_key(**role)) {
+            None => Ok(()),
+            Some(role) => Err(VerifyError::ProofMissing {
+                role: (*role).to_owned(),
+                version: self.version(role),
+                reason: "its proof has not been checked",
+            }),
+        }
     }
 
     /// What is established about the chain of roles down to `role`.

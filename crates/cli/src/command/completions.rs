@@ -10,7 +10,9 @@ use crate::site::Site;
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign completions bash > ~/.local/share/bash-completion/completions/countersign")]
+#[command(
+    after_help = "Example:\n  countersign completions bash > ~/.local/share/bash-completion/completions/countersign"
+)]
 pub(crate) struct CompletionsArgs {
     /// The shell
     shell: clap_complete::Shell,

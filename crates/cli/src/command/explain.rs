@@ -43,7 +43,10 @@ struct Index {
 impl Report for Index {
     fn lines(&self) -> Vec<String> {
         let width = self.codes.iter().map(|entry| entry.code.len()).max().unwrap_or(0);
-        self.codes.iter().map(|entry| format!("{:width$}  {}  {}", entry.code, entry.exit, entry.summary)).collect()
+        self.codes
+            .iter()
+            .map(|entry| format!("{:width$}  {}  {}", entry.code, entry.exit, entry.summary))
+            .collect()
     }
 }
 
@@ -76,7 +79,8 @@ fn explanation(code: Code) -> Result<Explanation, CliError> {
 }
 
 fn unknown(name: &str) -> CliError {
-    let near = code::ALL.iter().map(|code| code.name()).filter(|known| known.contains(name) && !name.is_empty());
+    let near =
+        code::ALL.iter().map(|code| code.name()).filter(|known| known.contains(name) && !name.is_empty());
     let near: Vec<_> = near.take(5).collect();
     let fix = if near.is_empty() {
         "`countersign explain` lists all codes".to_owned()

@@ -22,7 +22,9 @@ use crate::site::Site;
 /// Makes three root keys, of which two must sign, keys for snapshot, timestamp and the log, and, unless witnesses
 /// are named, a witness of its own. The anchor is what users trust: publish it where they will look for it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign init ./repo --keys ./keys\n  countersign init ./repo --keys ./keys --witness 'witness.example/w1+1a2b3c4d+BAA... https://witness.example'")]
+#[command(
+    after_help = "Examples:\n  countersign init ./repo --keys ./keys\n  countersign init ./repo --keys ./keys --witness 'witness.example/w1+1a2b3c4d+BAA... https://witness.example'"
+)]
 pub(crate) struct InitArgs {
     /// Folder of the new repository; any web server can serve it
     repo: PathBuf,
@@ -63,7 +65,9 @@ impl Report for Initialised {
         ];
         lines.extend(self.published.lines());
         if self.local_witness {
-            lines.push("note      the only witness is this machine's own: it gives no independence".to_owned());
+            lines.push(
+                "note      the only witness is this machine's own: it gives no independence".to_owned(),
+            );
         }
         lines.push("the trust anchor, for your users:".to_owned());
         lines.push(self.anchor.clone());
@@ -84,7 +88,8 @@ pub(crate) fn run(args: &InitArgs, site: &Site) -> Result<ExitCode, CliError> {
         ..InitOptions::new(publishing::protection(passphrase.as_ref()))
     };
     let keys = &args.keys.keys.keys;
-    let done = publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| publisher.init(&options))?;
+    let done =
+        publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| publisher.init(&options))?;
     site.out.report(&Initialised {
         ok: true,
         repository: args.repo.display().to_string(),
@@ -105,7 +110,8 @@ fn witness(text: &str) -> Result<WitnessSpec, CliError> {
             .because(reason)
             .fix("--witness 'NAME+HASH+KEY https://witness.example'")
     };
-    let (key, url) = text.trim().split_once(' ').ok_or_else(|| malformed(format!("`{text}` has no space")))?;
+    let (key, url) =
+        text.trim().split_once(' ').ok_or_else(|| malformed(format!("`{text}` has no space")))?;
     let key = VerifierKey::from_str(key).map_err(|error| malformed(error.to_string()))?;
     let url = url.trim();
     url.parse::<BaseUrl>()?;

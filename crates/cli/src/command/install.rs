@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use countersign_base::name::{Channel, Platform, ProductName, Version};
 use countersign_base::{Class, Explain as _};
-use countersign_client::transport::{self, FetchError, Transport};
 use countersign_client::Repository;
+use countersign_client::transport::{self, FetchError, Transport};
 use countersign_install::{Activated, InstallError, Installer, Request};
 use countersign_verify::{Release, Verified};
 use serde::Serialize;
@@ -24,7 +24,9 @@ use crate::site::Site;
 /// Fetches metadata and files, checks signatures, log proofs and witnesses, then makes the release active in one
 /// step. Whatever is refused leaves what was active before active and unchanged.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign install acme/node\n  countersign install acme/node@1.4.0 --root /opt/acme")]
+#[command(
+    after_help = "Examples:\n  countersign install acme/node\n  countersign install acme/node@1.4.0 --root /opt/acme"
+)]
 pub(crate) struct InstallArgs {
     /// NAME/PRODUCT[@VERSION]; PRODUCT alone where one trusted repository has it
     #[arg(value_name = "NAME/PRODUCT[@VERSION]")]
@@ -88,7 +90,9 @@ impl Report for Installed {
             (None, true) => format!("{} {} is installed and active", self.product, self.version),
         };
         let mut lines = vec![what];
-        lines.extend(self.files.iter().map(|file| format!("  {}", Path::new(&self.path).join(file).display())));
+        lines.extend(
+            self.files.iter().map(|file| format!("  {}", Path::new(&self.path).join(file).display())),
+        );
         if let Some(evidence) = &self.evidence {
             lines.extend(evidence.lines().into_iter().map(|line| format!("  {line}")));
         }

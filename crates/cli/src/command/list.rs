@@ -55,7 +55,8 @@ impl Report for Listing {
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for one in &self.installed {
-            lines.push(format!("installed  {}/{} {}  {}", one.repository, one.product, one.version, one.path));
+            lines
+                .push(format!("installed  {}/{} {}  {}", one.repository, one.product, one.version, one.path));
         }
         for one in &self.available {
             lines.push(format!(

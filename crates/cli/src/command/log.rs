@@ -28,7 +28,9 @@ pub(crate) enum LogCommand {
 ///
 /// DIR is a repository, whose newest root says which log and witnesses to expect, or with --vkey a log's folder.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign log fsck ./repo\n  countersign log fsck ./log --vkey example.com/log+1a2b3c4d+AaBb...")]
+#[command(
+    after_help = "Examples:\n  countersign log fsck ./repo\n  countersign log fsck ./log --vkey example.com/log+1a2b3c4d+AaBb..."
+)]
 pub(crate) struct FsckArgs {
     /// A repository's folder, or a log's with --vkey
     dir: PathBuf,
@@ -71,7 +73,10 @@ impl Report for Proven {
         let mut lines = vec![
             format!("log {} is whole: {} entries", self.origin, self.size),
             format!("root      {}", self.root),
-            format!("proven    {} tiles, {} entry bundles, {} partial ones of earlier sizes", self.tiles, self.bundles, self.older),
+            format!(
+                "proven    {} tiles, {} entry bundles, {} partial ones of earlier sizes",
+                self.tiles, self.bundles, self.older
+            ),
         ];
         if !self.witnesses.is_empty() {
             lines.push(format!("witnessed {}", self.witnesses.join(", ")));
@@ -84,9 +89,8 @@ pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliErro
     let LogCommand::Fsck(args) = command;
     let report = match &args.vkey {
         Some(text) => {
-            let key = VerifierKey::from_str(text).map_err(|error| {
-                CliError::new(code::USAGE, "the log's key is not a vkey").because(error)
-            })?;
+            let key = VerifierKey::from_str(text)
+                .map_err(|error| CliError::new(code::USAGE, "the log's key is not a vkey").because(error))?;
             fsck(&args.dir, Trust::Keys(&[key]))?
         }
         None => fsck(&args.dir.join("log"), Trust::Policy(&newest_policy(&args.dir, site)?, site.now))?,
@@ -99,8 +103,11 @@ pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliErro
 fn newest_policy(repository: &Path, site: &Site) -> Result<Policy, CliError> {
     let folder = repository.join("metadata");
     let missing = || {
-        CliError::new(code::PUBLISH_REPO_MISSING, format!("there is no repository in {}", repository.display()))
-            .fix("name the folder that `init` made, or a log's folder and its key with --vkey")
+        CliError::new(
+            code::PUBLISH_REPO_MISSING,
+            format!("there is no repository in {}", repository.display()),
+        )
+        .fix("name the folder that `init` made, or a log's folder and its key with --vkey")
     };
     let names = fs::read_dir(&folder).map_err(|_| missing())?;
     let newest = names

@@ -30,7 +30,9 @@ pub(crate) enum ProductCommand {
 ///
 /// Without --signer, as many new keys as the threshold are made, and all of them must sign each release.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign product add ./repo node --keys ./keys\n  countersign product add ./repo node --keys ./keys --threshold 2 --signer ed25519:1a2b... --signer bob.pub")]
+#[command(
+    after_help = "Examples:\n  countersign product add ./repo node --keys ./keys\n  countersign product add ./repo node --keys ./keys --threshold 2 --signer ed25519:1a2b... --signer bob.pub"
+)]
 pub(crate) struct AddArgs {
     /// The repository's folder
     repo: PathBuf,
@@ -82,8 +84,9 @@ pub(crate) fn run(command: &ProductCommand, site: &Site) -> Result<ExitCode, Cli
         ..ProductOptions::new(&args.name, publishing::protection(passphrase.as_ref()))
     };
     let keys = &args.keys.keys.keys;
-    let done =
-        publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| publisher.product_add(&options))?;
+    let done = publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| {
+        publisher.product_add(&options)
+    })?;
     site.out.report(&Added {
         ok: true,
         product: args.name.to_string(),

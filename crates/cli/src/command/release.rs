@@ -22,7 +22,9 @@ use crate::site::Site;
 /// Signs with the product's keys that are at hand, logs the release, has it witnessed, and only then makes it
 /// visible. Release other platforms of the same version with further calls.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign release ./repo node 1.4.0 ./node --keys ./keys\n  countersign release ./repo node 1.4.0 ./arm/node --keys ./keys --platform linux/arm64")]
+#[command(
+    after_help = "Examples:\n  countersign release ./repo node 1.4.0 ./node --keys ./keys\n  countersign release ./repo node 1.4.0 ./arm/node --keys ./keys --platform linux/arm64"
+)]
 pub(crate) struct ReleaseArgs {
     /// The repository's folder
     repo: PathBuf,

@@ -43,7 +43,9 @@ impl Report for Renewed {
 
 pub(crate) fn run(args: &RenewArgs, site: &Site) -> Result<ExitCode, CliError> {
     let mut passphrases = Passphrases::new(&site.out);
-    let done = publishing::publish(&args.repo, &args.keys.keys, &mut passphrases, site, |publisher| publisher.renew())?;
+    let done = publishing::publish(&args.repo, &args.keys.keys, &mut passphrases, site, |publisher| {
+        publisher.renew()
+    })?;
     let repository = args.repo.display().to_string();
     site.out.report(&Renewed { ok: true, repository, published: Published::new(&done) })?;
     Ok(ExitCode::SUCCESS)

@@ -65,7 +65,10 @@ impl Report for Overview {
         let mut lines = Vec::new();
         for product in &self.products {
             let state = if product.intact { "intact" } else { "CHANGED" };
-            lines.push(format!("{}/{} {}  {state}  {}", product.repository, product.product, product.version, product.path));
+            lines.push(format!(
+                "{}/{} {}  {state}  {}",
+                product.repository, product.product, product.version, product.path
+            ));
             lines.extend(product.problems.iter().map(|problem| format!("  {problem}")));
             if let Some(previous) = &product.previous {
                 lines.push(format!("  rollback would go to {previous}"));
@@ -105,7 +108,10 @@ pub(crate) fn run(args: &StatusArgs, site: &Site) -> Result<ExitCode, CliError> 
     for repository in machine::home(site)?.repositories()? {
         overview.add_repository(&repository, site);
     }
-    let class = overview.code.and_then(countersign_base::Code::find).map_or(Class::Refused, countersign_base::Code::class);
+    let class = overview
+        .code
+        .and_then(countersign_base::Code::find)
+        .map_or(Class::Refused, countersign_base::Code::class);
     let ok = overview.ok;
     site.out.report(&overview)?;
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(class.exit_status()) })
@@ -142,7 +148,8 @@ impl Overview {
                 let tuf = trusted.set.tuf();
                 let top_level = ["root", "timestamp", "snapshot", "targets"];
                 let roles = top_level.into_iter().chain(tuf.roles().map(|(role, _)| role));
-                let soonest = roles.filter_map(|role| tuf.version_and_expiry(role)).map(|(_, expires)| expires).min();
+                let soonest =
+                    roles.filter_map(|role| tuf.version_and_expiry(role)).map(|(_, expires)| expires).min();
                 entry.fresh_until = soonest.map(|time| time.to_string());
             }
             Err(error) => {

@@ -85,7 +85,8 @@ impl Entry {
 
 impl Report for Entry {
     fn lines(&self) -> Vec<String> {
-        let products = if self.products.is_empty() { "none yet".to_owned() } else { self.products.join(", ") };
+        let products =
+            if self.products.is_empty() { "none yet".to_owned() } else { self.products.join(", ") };
         vec![format!("trusted {} at {}", self.name, self.url), format!("products: {products}")]
     }
 }
@@ -100,7 +101,10 @@ impl Report for Entries {
         if self.repositories.is_empty() {
             return vec!["no repository is trusted yet: countersign trust add NAME URL ANCHOR".to_owned()];
         }
-        self.repositories.iter().map(|entry| format!("{}  {}  {}", entry.name, entry.url, entry.anchor)).collect()
+        self.repositories
+            .iter()
+            .map(|entry| format!("{}  {}  {}", entry.name, entry.url, entry.anchor))
+            .collect()
     }
 }
 

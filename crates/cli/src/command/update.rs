@@ -17,7 +17,9 @@ use crate::site::Site;
 ///
 /// Each stays on the channel and platform that it was installed from, unless others are named.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign update            everything installed\n  countersign update acme/node")]
+#[command(
+    after_help = "Examples:\n  countersign update            everything installed\n  countersign update acme/node"
+)]
 pub(crate) struct UpdateArgs {
     /// What to update [default: everything installed]
     #[arg(value_name = "NAME/PRODUCT")]

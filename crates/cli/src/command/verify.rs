@@ -27,7 +27,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 ///
 /// Works offline on what this machine has. A file that no trusted repository lists is refused.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  countersign verify ./node\n  countersign verify ./node --refresh --json")]
+#[command(
+    after_help = "Examples:\n  countersign verify ./node\n  countersign verify ./node --refresh --json"
+)]
 pub(crate) struct VerifyArgs {
     /// File to check
     file: PathBuf,
@@ -122,7 +124,10 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
     }
     if releases.is_empty() {
         // A repository that could not be judged may be the one that lists the file: say so first.
-        return Err(failures.into_iter().next().unwrap_or_else(|| VerifyError::FileUnknown { sha256 }.into()));
+        return Err(failures
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| VerifyError::FileUnknown { sha256 }.into()));
     }
     for failure in failures {
         site.out.warn(&format!("another trusted repository could not be asked: {}", failure.what));
@@ -154,7 +159,10 @@ fn hash(path: &Path, site: &Site) -> Result<(Sha256Digest, u64), CliError> {
     let mut file = File::open(path).map_err(reading)?;
     let metadata = file.metadata().map_err(reading)?;
     if !metadata.is_file() {
-        return Err(CliError::new(code::FILE_NOT_REGULAR, format!("{} is not a regular file", path.display())));
+        return Err(CliError::new(
+            code::FILE_NOT_REGULAR,
+            format!("{} is not a regular file", path.display()),
+        ));
     }
     let mut progress = Progress::new(&site.out, "hashing", metadata.len());
     let mut hasher = Sha256::new();

@@ -1,12 +1,28 @@
-//! `countersign witness`: cosign other people's logs.
+//! `countersign witness`: cosign other people's logs, so that they cannot show two histories.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr as _;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use countersign_base::{Timestamp, code};
+use countersign_crypto::Algorithm;
+use countersign_keys::{KeyDir, KeyInfo, NewKey, Stage};
+use countersign_log::{LogList, Witness};
+use countersign_server::{Listening, Until, serve_witness};
+use countersign_tlog::VerifierKey;
+use serde_json::json;
 
 use crate::error::CliError;
-use crate::site::Site;
+use crate::passphrase::Passphrases;
+use crate::publishing::protection;
+use crate::site::{self, Site};
+
+/// File name of the witness's key in its folder.
+const KEY: &str = "witness";
+/// Folder of what the witness has seen, in its folder.
+const STATE: &str = "state";
 
 /// Witness transparency logs
 #[derive(Debug, Subcommand)]
@@ -14,12 +30,114 @@ pub(crate) enum WitnessCommand {
     Serve(ServeArgs),
 }
 
+/// Run a witness: cosigns each log's checkpoints as long as they extend what it has seen
+///
+/// Speaks the C2SP tlog-witness protocol. Prints `listening on http://ADDRESS` and then `vkey VKEY`, which
+/// publishers pass to `init --witness 'VKEY URL'`. Its key is made at the first start. Never restore its folder
+/// from a backup: a witness that forgets can be shown two histories.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  countersign witness serve ./witness --name witness.example/w1 --listen 127.0.0.1:8081 --log 'example.com/log+1a2b3c4d+AaBb...'"
+)]
 pub(crate) struct ServeArgs {
+    /// Folder of the witness's key and state
     dir: PathBuf,
+    /// Name in its cosignatures, a URL without scheme; needed at the first start
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+    /// The vkey of a log to witness; may be given several times
+    #[arg(long, value_name = "VKEY")]
+    log: Vec<String>,
+    /// A file with the vkey of a log on each line
+    #[arg(long, value_name = "FILE")]
+    logs: Option<PathBuf>,
+    /// Keep a new key without a passphrase: for tests, and for machines that no one types at
+    #[arg(long)]
+    unencrypted: bool,
 }
 
-pub(crate) fn run(command: &WitnessCommand, _site: &Site) -> Result<ExitCode, CliError> {
-    let WitnessCommand::Serve(_args) = command;
+pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, CliError> {
+    let WitnessCommand::Serve(args) = command;
+    let logs = logs(args)?;
+    let keys = KeyDir::open_or_create(&args.dir)?;
+    let mut passphrases = Passphrases::new(&site.out);
+    let key = key(&keys, args, &mut passphrases, site)?;
+    let signer = keys.signer(&key, &mut |info: &KeyInfo| passphrases.open(info))?;
+    let witness = Witness::open(&args.dir.join(STATE), &key.holder, vec![signer], logs)?;
+    let listening = Listening::bind(&args.listen)?;
+    let url = listening.url();
+    let vkeys: Vec<String> = witness.verifiers().iter().map(ToString::to_string).collect();
+    if site.out.is_json() {
+        site.out.raw(&format!("{}\n", json!({ "listening": url, "vkeys": vkeys })))?;
+    } else {
+        let lines: String = vkeys.iter().map(|vkey| format!("vkey {vkey}\n")).collect();
+        site.out.raw(&format!("listening on {url}\n{lines}"))?;
+    }
+    let start = site.now;
+    // A clock that breaks while serving must not date cosignatures before the start.
+    let clock = Arc::new(move || -> Timestamp { site::now().map_or(start, |now| now.max(start)) });
+    serve_witness(Arc::new(witness), clock, listening, Until::Interrupted)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The logs that are named, at least one.
+fn logs(args: &ServeArgs) -> Result<LogList, CliError> {
+    let mut keys = Vec::new();
+    for text in &args.log {
+        keys.push(
+            VerifierKey::from_str(text)
+                .map_err(|error| CliError::new(code::USAGE, "a log is named by its vkey").because(error))?,
+        );
+    }
+    if let Some(path) = &args.logs {
+        keys.extend(listed(path)?);
+    }
+    if keys.is_empty() {
+        return Err(CliError::new(code::USAGE, "a witness needs a log to witness").fix(
+            "name logs with --log VKEY or --logs FILE; `init --witness` tells its log's vkey when the witness does not know it",
+        ));
+    }
+    Ok(LogList::new(keys))
+}
+
+fn listed(path: &Path) -> Result<Vec<VerifierKey>, CliError> {
+    if !path.exists() {
+        return Err(CliError::new(code::FILE_NOT_FOUND, format!("there is no file {}", path.display())));
+    }
+    Ok(LogList::read(path)?.iter().flat_map(|log| log.keys.iter().cloned()).collect())
+}
+
+/// The witness's key, made at the first start; the name it cosigns under is its holder.
+fn key(
+    keys: &KeyDir,
+    args: &ServeArgs,
+    passphrases: &mut Passphrases,
+    site: &Site,
+) -> Result<KeyInfo, CliError> {
+    if let Some(key) = keys.list()?.into_iter().find(|key| key.stage == Stage::Witness) {
+        if args.name.as_ref().is_some_and(|name| *name != key.holder) {
+            return Err(CliError::new(
+                code::USAGE,
+                format!("the witness in {} is called {}", args.dir.display(), key.holder),
+            )
+            .fix("leave --name out, or name another folder for another witness"));
+        }
+        return Ok(key);
+    }
+    let name = args.name.as_deref().ok_or_else(|| {
+        CliError::new(code::USAGE, "a new witness needs a name")
+            .fix("--name witness.example/w1, a URL without scheme that is yours")
+    })?;
+    let passphrase = if args.unencrypted { None } else { Some(passphrases.create()?) };
+    let new = NewKey {
+        name: KEY,
+        stage: Stage::Witness,
+        product: None,
+        holder: name,
+        algorithm: Algorithm::Ed25519,
+    };
+    Ok(keys.create(&new, site.now, protection(passphrase.as_ref()))?)
 }
