@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_base::{Anchor, Timestamp};
-use countersign_log::{Admission, Admitted, LogError, LogKey, Sequencer, Submission};
+use countersign_log::{Admission, Admitted, Cosigner, LogError, LogKey, Sequencer, Submission};
 use countersign_store::{Disk, Lock, StoreError, durable};
 use countersign_tlog::policy::Policy;
 use countersign_tlog::{TlogProof, VerifierKey};
@@ -216,8 +216,15 @@ impl<'a> Act<'a> {
         let listed = listed.ok_or(PublishError::Incomplete { role: SNAPSHOT })?;
         let (timestamp, timestamp_expires) = online.sign_timestamp(&listed, keyring)?;
 
+        // Opened before anything is logged: a wrong passphrase of the witness's key costs no number.
+        let mut cosigners = match documents.is_empty() {
+            true => Vec::new(),
+            false => {
+                witnesses::cosigners(self.site, &self.policy, self.log.key().verifier(), keyring, connect)?
+            }
+        };
         let admitted = self.admit(&documents)?;
-        let proven = self.prove(&admitted, keyring, connect)?;
+        let proven = self.prove(&admitted, &mut cosigners)?;
         selfcheck::check(self.site, self.anchor, &documents, &proven.proofs, &timestamp.bytes)?;
         self.place(&documents, &proven.proofs, &targets)?;
         let path = self.site.layout.timestamp();
@@ -252,17 +259,14 @@ impl<'a> Act<'a> {
     fn prove(
         &mut self,
         admitted: &[Admitted],
-        keyring: &mut Keyring<'_>,
-        connect: &mut Connect<'_>,
+        cosigners: &mut [Box<dyn Cosigner>],
     ) -> Result<Proven, PublishError> {
         if admitted.is_empty() {
             return Ok(Proven { proofs: Vec::new(), tree_size: None, cosigners: Vec::new() });
         }
         let now = self.site.now;
-        let verifier = self.log.key().verifier().clone();
-        let mut cosigners = witnesses::cosigners(self.site, &self.policy, &verifier, keyring, connect)?;
-        let checkpoint =
-            self.log.publish(&mut cosigners, &self.policy, now).map_err(|error| blocked(error, verifier))?;
+        let published = self.log.publish(cosigners, &self.policy, now);
+        let checkpoint = published.map_err(|error| blocked(error, self.log.key().verifier()))?;
         let verified = self.policy.check_checkpoint(&checkpoint, now)?;
         let size = verified.checkpoint().size();
         let mut proofs = Vec::with_capacity(admitted.len());
@@ -328,9 +332,9 @@ fn log_key(policy: &Policy, keyring: &mut Keyring<'_>) -> Result<LogKey, Publish
     Err(PublishError::KeyMissing { what: format!("key of the log {}", names.join(" or ")) })
 }
 
-fn blocked(source: LogError, log: VerifierKey) -> PublishError {
+fn blocked(source: LogError, log: &VerifierKey) -> PublishError {
     match source {
-        LogError::Quorum { .. } => PublishError::Blocked { log: Box::new(log), source },
+        LogError::Quorum { .. } => PublishError::Blocked { log: Box::new(log.clone()), source },
         other => other.into(),
     }
 }

@@ -274,10 +274,10 @@ impl Explain for PublishError {
     }
 }
 
-/// A quorum that is not met is an outage here: the evidence is missing, not bad. What witnesses say keeps its code.
+/// Witnesses that cannot be had are an outage: evidence is missing, not bad. What a witness says keeps its code.
 fn blocked_code(source: &LogError) -> Code {
     match source.code() {
-        code::LOG_QUORUM_NOT_MET => code::PUBLISH_BLOCKED,
+        code::LOG_QUORUM_NOT_MET | code::WITNESS_UNAVAILABLE => code::PUBLISH_BLOCKED,
         other => other,
     }
 }

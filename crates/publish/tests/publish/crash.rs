@@ -10,6 +10,12 @@ use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
 
 use crate::support::{PRODUCT, Site, View, code, copy, files, view, with_product};
 
+/// A folder in memory where there is one: nothing here is about the real disk, and there are thousands.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// What a fault run may leave: which views are allowed, and how to go on.
 struct Case<'a> {
     /// The folder that each run begins with a copy of.
@@ -24,7 +30,7 @@ impl Case<'_> {
     /// Fails each step in each way, then judges what each kind of crash leaves.
     fn run(&self) {
         let steps = {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = scratch();
             copy(self.base, dir.path());
             let disk = FaultyDisk::counting(dir.path());
             (self.work)(&mut Site::on(dir.path(), disk.clone())).unwrap();
@@ -41,7 +47,7 @@ impl Case<'_> {
     }
 
     fn fail(&self, at: usize, fault: Fault, then: Then, losses: &[Loss]) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         copy(self.base, dir.path());
         let disk = FaultyDisk::failing(dir.path(), at, fault, then);
         let outcome = (self.work)(&mut Site::on(dir.path(), disk.clone()));
@@ -50,7 +56,7 @@ impl Case<'_> {
             assert_eq!(error.code().class(), Class::Unavailable, "{name}: {}: {error}", error.code());
         }
         for loss in losses {
-            let left = tempfile::tempdir().unwrap();
+            let left = scratch();
             disk.after(*loss, left.path());
             // No real fsync is needed to judge: the machine stays up from here.
             let mut site = Site::on(left.path(), FaultyDisk::counting(left.path()));
@@ -61,7 +67,7 @@ impl Case<'_> {
 
 #[test]
 fn an_interrupted_release_is_seen_whole_or_not_at_all() {
-    let base = tempfile::tempdir().unwrap();
+    let base = scratch();
     let (mut site, anchor) = with_product(base.path());
     site.release("1.0.0", "one").unwrap();
     let old = site.view(anchor);
@@ -92,10 +98,10 @@ fn an_interrupted_release_is_seen_whole_or_not_at_all() {
 
 #[test]
 fn an_interrupted_init_is_completed_by_the_next() {
-    let base = tempfile::tempdir().unwrap();
+    let base = scratch();
     {
         // Keys are made past the faulty disk, so they are there before.
-        let made = tempfile::tempdir().unwrap();
+        let made = scratch();
         let mut site = Site::new(made.path());
         site.init().unwrap();
         fs::remove_dir_all(site.keys().join("witness")).unwrap();
@@ -137,7 +143,7 @@ fn nothing_is_left(site: &Site, name: &str) {
 /// Lost between logging and publishing: the numbers are used, and the metadata is there for monitors.
 #[test]
 fn a_number_that_was_logged_is_never_used_again() {
-    let base = tempfile::tempdir().unwrap();
+    let base = scratch();
     let (mut site, anchor) = with_product(base.path());
     site.release("1.0.0", "one").unwrap();
     let old = site.view(anchor);
@@ -145,14 +151,14 @@ fn a_number_that_was_logged_is_never_used_again() {
     let before = fs::read(&checkpoint).unwrap();
     // The step after the log's public checkpoint changed is the first of those that place files.
     let steps = {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         copy(base.path(), dir.path());
         let disk = FaultyDisk::counting(dir.path());
         Site::on(dir.path(), disk.clone()).release("1.1.0", "two").unwrap();
         disk.steps()
     };
     let stopped = (0..steps).find_map(|at| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         copy(base.path(), dir.path());
         let disk = FaultyDisk::failing(dir.path(), at, Fault::Lost, Then::Dies);
         Site::on(dir.path(), disk).release("1.1.0", "two").unwrap_err();

@@ -3,6 +3,7 @@
 
 mod act;
 mod crash;
+mod passphrases;
 mod refusals;
 mod support;
 mod witnesses;

@@ -132,7 +132,8 @@ fn d31_too_few_witnesses_block_and_the_next_run_completes() {
 
     operators.stop(&["w2", "w3"]);
     let error = site.release("1.1.0", "two").unwrap_err();
-    assert_eq!(error.code().name(), "witness-unavailable");
+    assert_eq!(error.code().name(), "publish-blocked");
+    assert_eq!(error.code().class().exit_status(), 3);
     assert!(error.to_string().contains("witness.example/w2"), "{error}");
     assert_eq!(site.view(anchor), before);
 
@@ -155,4 +156,33 @@ fn without_the_local_witness_key_nothing_is_published() {
     assert_eq!(site.view(anchor), before);
     std::fs::rename(&kept, &key).unwrap();
     site.add_product().unwrap();
+}
+
+/// L18 (a): storage from yesterday. The witness has seen a larger tree, or another one of the size.
+#[test]
+fn l18_a_log_restored_from_an_older_copy_publishes_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Site::new(dir.path());
+    let anchor = site.init().unwrap().anchor;
+    let copy = dir.path().join("copy");
+    crate::support::copy(&site.repo(), &copy);
+    site.add_product().unwrap();
+    let restore = |site: &Site| {
+        std::fs::remove_dir_all(site.repo()).unwrap();
+        crate::support::copy(&copy, &site.repo());
+    };
+    restore(&site);
+    let before = site.view(anchor);
+    site.now = site.now.plus_seconds(1);
+    assert_eq!(code(site.add_product()), "witness-inconsistent");
+    assert_eq!(site.view(anchor), before);
+    restore(&site);
+    // The very same act makes the very same tree: that is no fork.
+    site.now = start();
+    site.add_product().unwrap();
+    site.release("1.0.0", "one").unwrap();
+    restore(&site);
+    site.now = site.now.plus_seconds(1);
+    assert_eq!(code(site.add_product()), "log-storage-rollback");
+    assert_eq!(site.view(anchor), before);
 }
