@@ -50,8 +50,8 @@ impl<E: Explain> From<E> for CliError {
         let what = error.to_string();
         while let Some(cause) = source {
             let text = cause.to_string();
-            // Transparent wrappers say the same thing twice.
-            if text != what && causes.last() != Some(&text) {
+            // Wrappers say again what is below them.
+            if !what.contains(&text) && causes.last() != Some(&text) {
                 causes.push(text);
             }
             source = cause.source();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use countersign_base::{Timestamp, code};
@@ -23,6 +24,8 @@ use crate::site::{self, Site};
 const KEY: &str = "witness";
 /// Folder of what the witness has seen, in its folder.
 const STATE: &str = "state";
+/// How often the list of logs is looked at.
+const RELOAD: Duration = Duration::from_secs(1);
 
 /// Witness transparency logs
 #[derive(Debug, Subcommand)]
@@ -51,7 +54,7 @@ pub(crate) struct ServeArgs {
     /// The vkey of a log to witness; may be given several times
     #[arg(long, value_name = "VKEY")]
     log: Vec<String>,
-    /// A file with the vkey of a log on each line
+    /// A file with the vkey of a log on each line; it is read again when it changes
     #[arg(long, value_name = "FILE")]
     logs: Option<PathBuf>,
     /// Keep a new key without a passphrase: for tests, and for machines that no one types at
@@ -61,7 +64,7 @@ pub(crate) struct ServeArgs {
 
 pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, CliError> {
     let WitnessCommand::Serve(args) = command;
-    let logs = logs(args)?;
+    let logs = read_logs(&args.log, args.logs.as_deref())?;
     let keys = KeyDir::open_or_create(&args.dir)?;
     let mut passphrases = Passphrases::new(&site.out);
     let key = key(&keys, args, &mut passphrases, site)?;
@@ -70,6 +73,9 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
     let listening = Listening::bind(&args.listen)?;
     let url = listening.url();
     let vkeys: Vec<String> = witness.verifiers().iter().map(ToString::to_string).collect();
+    if args.log.is_empty() && args.logs.is_none() {
+        site.out.warn("no log is named yet, so everything will be refused; add --log VKEY or --logs FILE");
+    }
     if site.out.is_json() {
         site.out.raw(&format!("{}\n", json!({ "listening": url, "vkeys": vkeys })))?;
     } else {
@@ -78,27 +84,26 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
     }
     let start = site.now;
     // A clock that breaks while serving must not date cosignatures before the start.
+    let witness = Arc::new(witness);
+    if args.logs.is_some() {
+        follow(args, &witness, site)?;
+    }
     let clock = Arc::new(move || -> Timestamp { site::now().map_or(start, |now| now.max(start)) });
-    serve_witness(Arc::new(witness), clock, listening, Until::Interrupted)?;
+    serve_witness(witness, clock, listening, Until::Interrupted)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The logs that are named, at least one.
-fn logs(args: &ServeArgs) -> Result<LogList, CliError> {
+/// The logs that are named; none yet is fine, since a log's key may be made only with this witness's.
+fn read_logs(named: &[String], file: Option<&Path>) -> Result<LogList, CliError> {
     let mut keys = Vec::new();
-    for text in &args.log {
+    for text in named {
         keys.push(
             VerifierKey::from_str(text)
                 .map_err(|error| CliError::new(code::USAGE, "a log is named by its vkey").because(error))?,
         );
     }
-    if let Some(path) = &args.logs {
+    if let Some(path) = file {
         keys.extend(listed(path)?);
-    }
-    if keys.is_empty() {
-        return Err(CliError::new(code::USAGE, "a witness needs a log to witness").fix(
-            "name logs with --log VKEY or --logs FILE; `init --witness` tells its log's vkey when the witness does not know it",
-        ));
     }
     Ok(LogList::new(keys))
 }
@@ -108,6 +113,31 @@ fn listed(path: &Path) -> Result<Vec<VerifierKey>, CliError> {
         return Err(CliError::new(code::FILE_NOT_FOUND, format!("there is no file {}", path.display())));
     }
     Ok(LogList::read(path)?.iter().flat_map(|log| log.keys.iter().cloned()).collect())
+}
+
+/// Reads the list of logs again whenever its file changes. A file that does not read leaves the list as it was.
+fn follow(args: &ServeArgs, witness: &Arc<Witness>, site: &Site) -> Result<(), CliError> {
+    let Some(path) = args.logs.clone() else { return Ok(()) };
+    let named = args.log.clone();
+    let (witness, out) = (Arc::clone(witness), site.out.clone());
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let mut seen = modified(&path);
+    let watch = move || loop {
+        std::thread::sleep(RELOAD);
+        let now = modified(&path);
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        match read_logs(&named, Some(&path)) {
+            Ok(logs) => witness.replace_logs(logs),
+            Err(error) => out.warn(&format!("the list of logs is used as it was: {}", error.what)),
+        }
+    };
+    let spawned = std::thread::Builder::new().name("logs".to_owned()).spawn(watch);
+    spawned
+        .map(drop)
+        .map_err(|error| CliError::new(code::SERVE_FAILED, "cannot start a thread").because(error))
 }
 
 /// The witness's key, made at the first start; the name it cosigns under is its holder.
