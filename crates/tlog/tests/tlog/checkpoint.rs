@@ -1,3 +1,5 @@
+//! Checkpoints: the text form, and public vectors.
+
 use countersign_crypto::sha256;
 use countersign_tlog::merkle::EMPTY_ROOT;
 use countersign_tlog::note::VerifierKey;

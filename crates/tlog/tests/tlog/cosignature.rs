@@ -1,3 +1,5 @@
+//! Cosignatures of both kinds: own and public vectors.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_base::Timestamp;

@@ -1,3 +1,5 @@
+//! Merkle proofs: public vectors, and properties at every small size.
+
 use countersign_base::Sha256Digest;
 use countersign_crypto::sha256;
 use countersign_tlog::merkle::*;

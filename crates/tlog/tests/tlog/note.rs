@@ -1,3 +1,5 @@
+//! Signed notes and verifier keys: public vectors and limits.
+
 use countersign_base::Explain;
 use countersign_tlog::note::*;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Trust policies: grammar, quorum and what each refusal is called.
+
 use std::collections::BTreeMap;
 
 use countersign_base::{Explain, Timestamp};

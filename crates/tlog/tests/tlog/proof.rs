@@ -1,3 +1,5 @@
+//! tlog-proof files: shape, limits, round trips.
+
 use countersign_tlog::TlogProof;
 use countersign_tlog::merkle::{Hash, MAX_PROOF_HASHES};
 use countersign_tlog::proof::{MAX_EXTRA_BYTES, MAX_PROOF_BYTES};

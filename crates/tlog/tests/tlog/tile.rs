@@ -1,3 +1,5 @@
+//! Tiles, entry bundles and proofs from them, against public logs.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

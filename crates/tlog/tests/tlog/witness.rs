@@ -1,3 +1,5 @@
+//! The witness protocol: requests, decisions, answers.
+
 use countersign_crypto::sha256;
 use countersign_tlog::merkle::{EMPTY_ROOT, Hash, root_of_leaves};
 use countersign_tlog::tile::TileSet;
