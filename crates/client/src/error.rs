@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use countersign_base::code::{self, Class, Code, Explain};
 use countersign_base::text::escape;
 use countersign_store::StoreError;
+use countersign_tlog::proof::MAX_PROOF_BYTES;
 use countersign_tlog::tile::TileError;
 use countersign_verify::VerifyError;
 
@@ -17,6 +18,12 @@ pub enum ClientError {
     /// A file could not be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A log proof longer than any can be; it was not read to its end.
+    #[error("{} is longer than any log proof ({MAX_PROOF_BYTES} bytes)", escape(.what))]
+    ProofTooLarge {
+        /// URL or path.
+        what: String,
+    },
     /// What was fetched or kept is not trustworthy.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -88,7 +95,7 @@ impl Explain for ClientError {
             Self::Damaged { .. } | Self::Incomplete { .. } => code::STATE_DAMAGED,
             Self::Unknown { .. } => code::TRUST_REPO_UNKNOWN,
             Self::Exists { .. } => code::TRUST_REPO_EXISTS,
-            Self::TooMany { .. } => code::LIMIT_EXCEEDED,
+            Self::ProofTooLarge { .. } | Self::TooMany { .. } => code::LIMIT_EXCEEDED,
         }
     }
 
@@ -125,7 +132,7 @@ impl Explain for ClientError {
             Self::TooMany { .. } => {
                 Some("run the command again: it goes on from what was verified".to_owned())
             }
-            Self::Tile { .. } => None,
+            Self::Tile { .. } | Self::ProofTooLarge { .. } => None,
         }
     }
 }

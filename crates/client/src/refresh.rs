@@ -345,10 +345,13 @@ impl<'a> Run<'a> {
 
     /// 5.6: the kept file if it is still good, else the repository's.
     fn role(&mut self, role: &str) -> Result<(), ClientError> {
-        if let Some(kept) = listed_document(self.state, &self.set, role)?
-            && self.update(role, &kept).is_ok()
-        {
-            return self.keep(role, kept);
+        if let Some(kept) = listed_document(self.state, &self.set, role)? {
+            if self.update(role, &kept).is_ok() {
+                return self.keep(role, kept);
+            }
+            if let Some(version) = listed_version(&self.set, role) {
+                self.set.remember_logged(role, version, &kept);
+            }
         }
         let wanted = self.set.tuf().wanted_targets(role).map_err(VerifyError::from)?;
         let document = fetch(self.transport, &wanted)?;
@@ -427,6 +430,8 @@ fn fetch(transport: &dyn Transport, wanted: &Wanted) -> Result<Document, ClientE
     let proof = match transport.get(&format!("{path}{PROOF_SUFFIX}"), MAX_PROOF_BYTES as u64) {
         // The verifier refuses a document without a proof, and says so by its role.
         Err(FetchError::NotFound { .. }) => None,
+        // The limit is ours, for any proof, and not what the repository said of this file (attack L09).
+        Err(FetchError::TooLarge { what, .. }) => return Err(ClientError::ProofTooLarge { what }),
         other => Some(other?),
     };
     Ok(Document { bytes, proof })

@@ -166,6 +166,15 @@ impl TransparentSet {
         self.seen.insert((role.to_owned(), version), sha256(bytes));
     }
 
+    /// Remembers a document kept from an earlier run that the snapshot no longer describes, if its own proof shows
+    /// that it was logged as this version (attack L14 c). A damaged copy shows nothing and is not remembered.
+    pub fn remember_logged(&mut self, role: &str, version: u64, document: &Document) {
+        // On a copy: the checkpoint of a document that is not used is not part of this run's lineage.
+        if self.clone().check_logged(role, version, document, sha256(&document.bytes)).is_ok() {
+            self.remember(role, version, &document.bytes);
+        }
+    }
+
     /// The TUF state: what is loaded, and what it lists.
     pub const fn tuf(&self) -> &TrustedSet {
         &self.tuf
