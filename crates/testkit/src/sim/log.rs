@@ -232,6 +232,21 @@ fn tile_path(level: &str, number: usize, width: usize) -> String {
     format!("tile/{level}/{number:03}{partial}")
 }
 
+/// Standard base64 with padding.
+pub fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// The bytes of a signature line after the key id.
+///
+/// # Panics
+/// If it is none.
+pub fn signature_of(line: &str) -> Vec<u8> {
+    let (_, text) = line.trim_end().rsplit_once(' ').expect("a signature line has spaces");
+    let bytes = STANDARD.decode(text).expect("a signature is base64");
+    bytes[4..].to_vec()
+}
+
 /// RFC 6962: SHA-256(0x00 || entry).
 pub fn leaf_hash(entry: &[u8]) -> Sha256Digest {
     sha256(&[&[0], entry].concat())

@@ -293,6 +293,14 @@ impl Sim {
         }
     }
 
+    /// A note of any text, signed by the log key under the log's origin and cosigned by all of [`Sim::witnesses`].
+    pub fn sign_checkpoint(&self, text: &str) -> String {
+        let cosignature =
+            |(name, key): &(String, String)| self.named(name, key).cosignature_line(text, self.now);
+        let cosignatures: String = self.witnesses.iter().map(cosignature).collect();
+        format!("{text}\n{}{cosignatures}", self.named(&self.log.origin, "log").log_line(text))
+    }
+
     /// A checkpoint of `log`, signed by the log key and cosigned by all of [`Sim::witnesses`].
     pub fn checkpoint(&self, log: &SimLog, size: u64) -> String {
         let witnesses: Vec<_> =
@@ -322,7 +330,10 @@ impl Sim {
     pub fn envelope_by(&self, role: &str, signers: &[&str]) -> Vec<u8> {
         let signed = &self.signed[role];
         let signatures = signers.iter().map(|name| self.signature(signed, name)).collect();
-        canonical::olpc(&Json::object([("signatures", Json::Array(signatures)), ("signed", signed.clone())]))
+        canonical::rfc8785(&Json::object([
+            ("signatures", Json::Array(signatures)),
+            ("signed", signed.clone()),
+        ]))
     }
 
     /// One signature object over a signed part.
