@@ -190,6 +190,11 @@ impl SimLog {
         inclusion(index(at), &self.leaves()[..index(size)])
     }
 
+    /// The hashes of the consistency proof from the tree of `old` to that of `new`.
+    pub fn consistency(&self, old: u64, new: u64) -> Vec<Sha256Digest> {
+        consistency(index(old), &self.leaves()[..index(new)], true)
+    }
+
     /// Every tile and entry bundle of the tree of `size`, by path below `log/`.
     pub fn tiles(&self, size: u64) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
@@ -278,6 +283,25 @@ fn inclusion(at: usize, leaves: &[Sha256Digest]) -> Vec<Sha256Digest> {
     let (left, right) = leaves.split_at(middle);
     let (mut path, sibling) =
         if at < middle { (inclusion(at, left), right) } else { (inclusion(at - middle, right), left) };
+    path.push(tree_hash(sibling));
+    path
+}
+
+/// RFC 6962 SUBPROOF, by its definition.
+fn consistency(old: usize, leaves: &[Sha256Digest], whole: bool) -> Vec<Sha256Digest> {
+    if old == leaves.len() {
+        return if whole { Vec::new() } else { vec![tree_hash(leaves)] };
+    }
+    if old == 0 {
+        return Vec::new();
+    }
+    let middle = split(leaves.len());
+    let (left, right) = leaves.split_at(middle);
+    let (mut path, sibling) = if old <= middle {
+        (consistency(old, left, whole), right)
+    } else {
+        (consistency(old - middle, right, false), left)
+    };
     path.push(tree_hash(sibling));
     path
 }
