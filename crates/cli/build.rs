@@ -13,7 +13,8 @@ fn main() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .filter(|path| path.file_stem().is_some_and(|stem| stem != "README"))
         .collect();
-    found.sort();
+    // By name without `.md`, as they are looked up: `a-b.md` comes before `a.md`, and `a` before `a-b`.
+    found.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
     let mut table = String::from("pub(crate) const PAGES: &[(&str, &str)] = &[\n");
     for page in found {
         let code = page.file_stem().expect("has a stem").to_string_lossy().into_owned();

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use countersign_base::{Code, Timestamp};
+use countersign_testkit::faulty_disk::scratch;
 use countersign_testkit::sim::Sim;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -49,7 +50,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        Self { dir: TempDir::new().unwrap() }
+        Self { dir: TempDir::new_in(scratch()).unwrap() }
     }
 
     /// A path on this machine.
@@ -138,6 +139,11 @@ impl Run {
     /// The JSON document on standard output.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.output.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The exit status; `None` if a signal ended the run.
+    pub(crate) fn status(&self) -> Option<i32> {
+        self.output.status.code()
     }
 
     /// The run was good.

@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod attacks;
+mod flips;
 mod lab;
+mod publisher;
