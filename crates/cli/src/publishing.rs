@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use countersign_base::code;
 use countersign_base::text::escape;
 use countersign_client::HttpCosigner;
 use countersign_client::transport::BaseUrl;
@@ -98,6 +99,15 @@ pub(crate) struct Published {
     #[serde(skip_serializing_if = "Option::is_none")]
     tree_size: Option<u64>,
     witnesses: Vec<String>,
+    /// What else happened that is no error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notices: Vec<Notice>,
+}
+
+#[derive(Debug, Serialize)]
+struct Notice {
+    code: &'static str,
+    message: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +128,7 @@ impl Published {
             timestamp_expires: publication.timestamp_expires.to_string(),
             tree_size: publication.tree_size,
             witnesses: publication.cosigners.clone(),
+            notices: notices(publication),
         }
     }
 
@@ -130,6 +141,20 @@ impl Published {
             lines.push(format!("witnessed {}", self.witnesses.join(", ")));
         }
         lines.push(format!("fresh     until {}; `countersign renew` extends it", self.timestamp_expires));
+        lines.extend(
+            self.notices.iter().map(|notice| format!("note      {}: {}", notice.code, notice.message)),
+        );
         lines
     }
+}
+
+fn notices(publication: &Publication) -> Vec<Notice> {
+    if publication.recovered == 0 {
+        return Vec::new();
+    }
+    let message = format!(
+        "an earlier run was interrupted; the entries that it had promised are in the log now ({})",
+        publication.recovered
+    );
+    vec![Notice { code: code::LOG_RECOVERED.name(), message }]
 }

@@ -103,6 +103,8 @@ pub struct Publication {
     pub tree_size: Option<u64>,
     /// Names, in the policy, of the witnesses that cosigned it.
     pub cosigners: Vec<String>,
+    /// Entries that an interrupted run had promised and that this one has put into the log (`log-recovered`).
+    pub recovered: usize,
 }
 
 /// One new metadata file.
@@ -241,6 +243,7 @@ impl<'a> Act<'a> {
             timestamp_expires,
             tree_size: proven.tree_size,
             cosigners: proven.cosigners,
+            recovered: self.log.recovered(),
         })
     }
 

@@ -181,6 +181,31 @@ fn l18_c_the_last_tiles_deleted() {
     publisher.installs("1.1.0");
 }
 
+/// Two releases are in the write-ahead log, and everything else is as it was before them.
+#[test]
+fn l16_l18_d_a_write_ahead_log_that_is_ahead() {
+    let publisher = Publisher::with(&["1.0.0"]);
+    let (state, state_before) = (publisher.keys().join("witness"), publisher.path("witness before"));
+    let yesterday = publisher.back_up("yesterday");
+    copy(&state, &state_before);
+    publisher.release("1.1.0").ok();
+    publisher.release("1.2.0").ok();
+    let logged = publisher.logged();
+    let today = publisher.back_up("today");
+    copy(&yesterday, &publisher.repo());
+    copy(&state_before, &state);
+    // What a release makes durable before it promises anything: its documents and the write-ahead log.
+    copy(&today.join(".countersign/log/documents"), &publisher.private_log().join("documents"));
+    fs::copy(today.join(".countersign/log/wal"), publisher.private_log().join("wal")).unwrap();
+    let released = publisher.release("1.3.0").ok().json();
+    assert_eq!(released["notices"][0]["code"], code::LOG_RECOVERED.name(), "{released}");
+    assert_eq!(publisher.logged()[..logged.len()], logged, "every promised entry is at its index");
+    publisher.fsck().ok();
+    publisher.installs("1.3.0");
+    let released = publisher.release("1.4.0").ok().json();
+    assert!(released.get("notices").is_none(), "it is told once: {released}");
+}
+
 /// Both of the log's folders restored from one copy agree with each other, so the log cannot know. Its witness does.
 #[test]
 fn l03_l18_a_witness_does_not_follow_a_restored_log() {
