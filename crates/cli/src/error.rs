@@ -36,10 +36,11 @@ impl CliError {
 
     /// A file that the user named and that cannot be read.
     pub(crate) fn reading(path: &Path, error: &std::io::Error) -> Self {
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
-        let code = if missing { code::FILE_NOT_FOUND } else { code::FILE_UNREADABLE };
-        let what = if missing { "there is no file" } else { "cannot read" };
-        Self::new(code, format!("{what} {}", path.display())).because(error)
+        let path = path.display();
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Self::new(code::FILE_NOT_FOUND, format!("there is no file `{path}`"));
+        }
+        Self::new(code::FILE_UNREADABLE, format!("cannot read `{path}`")).because(error)
     }
 }
 

@@ -158,5 +158,15 @@ pub(crate) fn select(
     platform: &Platform,
     channel: &Channel,
 ) -> Result<Vec<Verified<Release>>, CliError> {
-    Ok(trusted.set.select(&Wanted { product, platform, version, channel })?)
+    let wanted = Wanted { product, platform, version, channel };
+    trusted.set.select(&wanted).map_err(|error| {
+        let error = CliError::from(error);
+        match error.code {
+            code::INSTALL_PRODUCT_UNKNOWN => error.fix("`countersign list` shows what there is"),
+            code::INSTALL_VERSION_UNKNOWN => {
+                error.fix(format!("`countersign list {product}` shows every version and its platforms"))
+            }
+            _ => error,
+        }
+    })
 }

@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         Err(error) => return Printer::from_raw_args().usage(&error),
     };
     let printer = Printer::new(&cli.global);
-    let outcome = Site::new(&cli.global, printer.clone()).and_then(|site| command::run(cli.command, &site));
+    let outcome =
+        Site::new(&cli.global, printer.clone()).and_then(|site| command::dispatch(cli.command, &site));
     match outcome {
         Ok(status) => status,
         Err(error) => printer.error(&error),

@@ -4,10 +4,13 @@
 //! warnings and errors go to standard error. Whatever arrives here as untrusted text was escaped by its
 //! `Display`; [`Printer`] escapes once more what could still move the cursor.
 
+use std::error::Error as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use countersign_base::code;
+use clap::error::ErrorKind;
+use countersign_base::name::NameError;
+use countersign_base::{Explain as _, code};
 use serde::Serialize;
 use serde_json::json;
 
@@ -166,15 +169,24 @@ impl Printer {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        if !self.json {
+        let code = match error.source().and_then(|source| source.downcast_ref::<NameError>()) {
+            Some(name) => name.code(),
+            None => code::USAGE,
+        };
+        // Nothing was asked for, so nothing was misunderstood.
+        if !self.json && error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             let _ = error.print();
-            return ExitCode::from(code::USAGE.class().exit_status());
+            return ExitCode::from(code.class().exit_status());
         }
         let text = error.render().to_string();
-        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        self.error(
-            &CliError::new(code::USAGE, what).fix("`countersign --help` lists the commands and options"),
-        )
+        let mut paragraphs = text.split("\n\n").map(|lines| {
+            lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+        });
+        let what = paragraphs.next().unwrap_or_default();
+        let told = |text: &str| text.starts_with("tip:") || text.starts_with("Usage:");
+        let mut fix: Vec<String> = paragraphs.filter(|text| told(text)).collect();
+        fix.push("`--help` after any command tells what it takes".to_owned());
+        self.error(&CliError::new(code, what.trim_start_matches("error: ")).fix(fix.join("\n")))
     }
 
     /// `text` in the colour of the SGR `style`, if colour is on.

@@ -8,7 +8,7 @@ use countersign_base::name::{Channel, Platform, ProductName, Version};
 use countersign_base::{Class, Explain as _};
 use countersign_client::Repository;
 use countersign_client::transport::{self, FetchError, Transport};
-use countersign_install::{Activated, InstallError, Installer, Request};
+use countersign_install::{Activated, DEFAULT_KEPT_GENERATIONS, InstallError, Installer, Request};
 use countersign_verify::{Release, Verified};
 use serde::Serialize;
 
@@ -142,6 +142,10 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
         downgrade: choice.downgrade,
     };
     let done = installer.activate(&files, &request)?;
+    // Old generations are a convenience; failing to remove them takes nothing from what is active now.
+    if let Err(error) = installer.gc(DEFAULT_KEPT_GENERATIONS) {
+        site.out.warn(&format!("old generations could not be removed: {error}"));
+    }
     let evidence = files.first().map(|file| Evidence::new(file.report()));
     let installed = Installed::new(choice.repository.name().as_str(), choice.product, &done);
     Ok(match evidence {

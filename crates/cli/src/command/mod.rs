@@ -2,6 +2,8 @@
 
 mod completions;
 mod explain;
+mod fsck;
+mod history;
 mod init;
 mod install;
 mod list;
@@ -11,6 +13,7 @@ mod quickstart;
 mod release;
 mod renew;
 mod rollback;
+mod run;
 mod serve;
 mod status;
 mod trust;
@@ -37,6 +40,9 @@ pub(crate) enum Command {
     Rollback(rollback::RollbackArgs),
     List(list::ListArgs),
     Status(status::StatusArgs),
+    History(history::HistoryArgs),
+    Fsck(fsck::FsckArgs),
+    Run(run::RunArgs),
     Init(init::InitArgs),
     #[command(subcommand)]
     Product(product::ProductCommand),
@@ -52,7 +58,7 @@ pub(crate) enum Command {
 }
 
 /// Runs one command to its exit status.
-pub(crate) fn run(command: Command, site: &Site) -> Result<ExitCode, CliError> {
+pub(crate) fn dispatch(command: Command, site: &Site) -> Result<ExitCode, CliError> {
     match command {
         Command::Quickstart(args) => quickstart::run(&args, site),
         Command::Trust(command) => trust::run(&command, site),
@@ -62,6 +68,9 @@ pub(crate) fn run(command: Command, site: &Site) -> Result<ExitCode, CliError> {
         Command::Rollback(args) => rollback::run(&args, site),
         Command::List(args) => list::run(&args, site),
         Command::Status(args) => status::run(&args, site),
+        Command::History(args) => history::run(&args, site),
+        Command::Fsck(args) => fsck::run(&args, site),
+        Command::Run(args) => run::run(&args, site),
         Command::Init(args) => init::run(&args, site),
         Command::Product(command) => product::run(&command, site),
         Command::Release(args) => release::run(&args, site),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use countersign_server::{Listening, Until, serve_repository};
+use countersign_server::{Listening, ServeError, Until, serve_repository};
 use serde_json::json;
 
 use crate::error::CliError;
@@ -25,6 +25,10 @@ pub(crate) struct ServeArgs {
 }
 
 pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
+    // Before anybody is told that there is something to fetch.
+    if !args.repo.join("metadata").is_dir() {
+        return Err(ServeError::NoRepository { path: args.repo.clone() }.into());
+    }
     let listening = Listening::bind(&args.listen)?;
     let url = listening.url();
     if site.out.is_json() {

@@ -137,6 +137,14 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
     Ok(ExitCode::SUCCESS)
 }
 
+fn unknown(sha256: Sha256Digest, refreshed: bool) -> CliError {
+    let error = CliError::from(VerifyError::FileUnknown { sha256 });
+    if refreshed {
+        return error.fix("do not run or install it, unless you know by other means where it is from");
+    }
+    error.fix("if it was released lately, `--refresh` fetches what is new; else do not run or install it")
+}
+
 fn find(
     repository: &Repository,
     fetch: bool,
@@ -161,7 +169,7 @@ fn hash(path: &Path, site: &Site) -> Result<(Sha256Digest, u64), CliError> {
     if !metadata.is_file() {
         return Err(CliError::new(
             code::FILE_NOT_REGULAR,
-            format!("{} is not a regular file", path.display()),
+            format!("`{}` is not a regular file", path.display()),
         ));
     }
     let mut progress = Progress::new(&site.out, "hashing", metadata.len());
