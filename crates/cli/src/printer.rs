@@ -183,8 +183,13 @@ impl Printer {
             lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
         });
         let what = paragraphs.next().unwrap_or_default();
-        let told = |text: &str| text.starts_with("tip:") || text.starts_with("Usage:");
-        let mut fix: Vec<String> = paragraphs.filter(|text| told(text)).collect();
+        let told = |text: String| {
+            let tip = text.strip_prefix("tip:").map(str::trim).map(str::to_owned);
+            tip.or_else(|| {
+                text.strip_prefix("Usage:").map(|usage| format!("it is used as `{}`", usage.trim()))
+            })
+        };
+        let mut fix: Vec<String> = paragraphs.filter_map(told).collect();
         fix.push("`--help` after any command tells what it takes".to_owned());
         self.error(&CliError::new(code, what.trim_start_matches("error: ")).fix(fix.join("\n")))
     }

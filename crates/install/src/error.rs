@@ -225,6 +225,9 @@ impl Explain for InstallError {
                 show(path)
             )),
             Self::Planted { path, .. } => Some(format!("move `{}` away", show(path))),
+            Self::NotInstalled { product } => {
+                Some(format!("`countersign install {product}`, or name the folder that has it with --root"))
+            }
             Self::Downgrade { .. } => Some("add --downgrade if this is meant".to_owned()),
             Self::OtherRepository { .. } => {
                 Some("use another --root for a product of the same name".to_owned())

@@ -124,10 +124,7 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
     }
     if releases.is_empty() {
         // A repository that could not be judged may be the one that lists the file: say so first.
-        return Err(failures
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| VerifyError::FileUnknown { sha256 }.into()));
+        return Err(failures.into_iter().next().unwrap_or_else(|| unknown(sha256, args.refresh)));
     }
     for failure in failures {
         site.out.warn(&format!("another trusted repository could not be asked: {}", failure.what));
