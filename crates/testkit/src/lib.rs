@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod faulty_disk;
+pub mod peers;
 pub mod sim;
 pub mod vectors;
