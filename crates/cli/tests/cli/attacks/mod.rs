@@ -12,6 +12,7 @@ mod log_storage;
 mod log_tiles;
 mod log_views;
 mod metadata;
+mod publisher_witness;
 mod witness;
 
 use countersign_base::Code;
