@@ -288,7 +288,14 @@ fn blocked_fix(log: &VerifierKey, source: &LogError) -> Option<String> {
             "give the witness's operator this line, and run the command again once the log is known there: {log}"
         ));
     }
-    source.fix().or_else(|| Some("run the command again once the witnesses can be reached".to_owned()))
+    let fix = match source.code() {
+        code::WITNESS_INCONSISTENT | code::WITNESS_CONFLICT => {
+            "if the repository was restored from a copy, restore the newest one; if not, somebody else has signed \
+             with the log's key"
+        }
+        _ => "run the command again once the witnesses can be reached",
+    };
+    source.fix().or_else(|| Some(fix.to_owned()))
 }
 
 /// A path as it can be shown to a person.
