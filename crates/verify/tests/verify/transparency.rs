@@ -141,6 +141,35 @@ fn a_second_file_of_a_known_version_is_refused() {
     assert!(set.tuf().targets().is_none(), "a refused document changes nothing");
 }
 
+/// Attack L14 (c): of a kept file that the snapshot does not describe, only what its own proof shows is believed.
+#[test]
+fn a_kept_file_counts_if_it_proves_that_it_was_logged() {
+    let mut sim = Sim::new(now());
+    let kept = document(&sim, PRODUCT);
+    // Another content of the same version.
+    sim.add_release("1.0.0", "node", b"one");
+    sim.publish(&[PRODUCT]);
+    assert_eq!(code(load(&sim)), "ok");
+    let load_beside = |kept: &Document| {
+        let mut set =
+            TransparentSet::new(sim.anchor(), &document(&sim, "root"), Lineage::default(), now()).unwrap();
+        set.update_timestamp(&sim.files["metadata/timestamp.json"])?;
+        set.update_snapshot(&document(&sim, "snapshot"))?;
+        set.update_targets(&document(&sim, "targets"))?;
+        let links = set.lineage().open_links();
+        set.remember_logged(PRODUCT, 1, kept);
+        assert_eq!(set.lineage().open_links(), links, "what is only remembered is not built upon");
+        set.update_role(PRODUCT, "targets", &document(&sim, PRODUCT))?;
+        Ok(set)
+    };
+    assert_eq!(code(load_beside(&kept)), "log-duplicate-version");
+    // A damaged copy, with its proof and without, is as if there were none.
+    let mut damaged = kept.clone();
+    damaged.bytes[20] ^= 1;
+    assert_eq!(code(load_beside(&damaged)), "ok");
+    assert_eq!(code(load_beside(&Document { proof: None, ..kept })), "ok");
+}
+
 #[test]
 fn a_newer_snapshot_in_a_smaller_tree_is_a_log_rollback() {
     let mut sim = Sim::new(now());
