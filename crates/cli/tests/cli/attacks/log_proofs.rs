@@ -7,6 +7,7 @@ use countersign_testkit::sim::log::{leaf_hash, node_hash, to_base64};
 use countersign_testkit::sim::{ORIGIN, object};
 
 use super::refuse_update;
+use crate::lab::{Lab, first_release};
 
 /// A checkpoint text with any size and root.
 fn text(size: u64, root: &[u8; 32]) -> String {
@@ -170,6 +171,27 @@ fn l12_a_signed_but_without_a_proof() {
             sim.publish_next(roles);
             sim.serve(role, None);
         });
+    }
+}
+
+#[test]
+fn l12_a_without_a_proof_at_first_contact() {
+    for role in ["root", "targets", "snapshot", "node"] {
+        let (lab, first) = (Lab::new(), first_release());
+        let mut evil = first.clone();
+        evil.serve(role, None);
+        lab.serve(&evil);
+        let trusted = lab.trust(&evil);
+        if trusted.status() == Some(0) {
+            lab.node("install").refused(code::LOG_PROOF_MISSING);
+        } else {
+            trusted.refused(code::LOG_PROOF_MISSING);
+        }
+        assert!(!lab.path("root/node").exists(), "nothing is installed");
+        lab.serve(&first);
+        let _ = lab.trust(&first);
+        lab.node("install").ok();
+        assert_eq!(lab.installed(), "node 1.0.0\n");
     }
 }
 
