@@ -240,7 +240,7 @@ impl TransparentSet {
             expires,
             threshold: signers.threshold,
             keys: signers.signed.len() + signers.unsigned.len(),
-            signers: signers.signed,
+            signers: signers.signed.clone(),
             logged: self.logged.get(role).cloned(),
         })
     }

@@ -13,6 +13,7 @@ mod signatures;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use countersign_base::Timestamp as Time;
 
@@ -29,17 +30,19 @@ pub use search::{Found, Search};
 pub use signatures::Signers;
 pub(crate) use signatures::{Delegator, Signed};
 
-/// Verified metadata, and the state needed to verify more.
+/// Verified metadata, and the state needed to verify more. Cheap to clone: copies share the files.
 #[derive(Debug, Clone)]
 pub struct TrustedSet {
     now: Time,
-    root: Envelope<Root>,
+    root: Arc<Envelope<Root>>,
     online_keys_since: u64,
-    timestamp: Option<Envelope<Timestamp>>,
-    snapshot: Option<Envelope<Snapshot>>,
+    timestamp: Option<Arc<Envelope<Timestamp>>>,
+    snapshot: Option<Arc<Envelope<Snapshot>>>,
     /// The snapshot's file, to compare with what a newer timestamp lists.
-    snapshot_bytes: Vec<u8>,
+    snapshot_bytes: Arc<[u8]>,
     targets: BTreeMap<String, Loaded>,
+    /// Who signed the file that is or was held for each role, counted when it was taken.
+    signers: BTreeMap<String, Signers>,
     /// Highest version of each role that is known to have been signed; tells rollback from mismatch.
     floors: BTreeMap<String, u64>,
     retired: Vec<Retired>,
@@ -48,7 +51,7 @@ pub struct TrustedSet {
 /// A targets file and the roles whose keys for it were satisfied.
 #[derive(Debug, Clone)]
 struct Loaded {
-    file: Envelope<Targets>,
+    file: Arc<Envelope<Targets>>,
     delegators: BTreeSet<String>,
 }
 
@@ -87,18 +90,20 @@ impl TrustedSet {
     /// Codes of [`Envelope::parse`] and of too few signatures.
     pub fn new(root: &[u8], now: Time) -> Result<Self, TufError> {
         let root = Envelope::<Root>::parse(ROOT, root)?;
-        let set = Self {
+        let mut set = Self {
             now,
             online_keys_since: root.signed.version(),
-            root,
+            root: Arc::new(root),
             timestamp: None,
             snapshot: None,
-            snapshot_bytes: Vec::new(),
+            snapshot_bytes: Arc::default(),
             targets: BTreeMap::new(),
+            signers: BTreeMap::new(),
             floors: BTreeMap::new(),
             retired: Vec::new(),
         };
-        set.verify(ROOT, ROOT, &set.root)?;
+        let signers = set.verify(ROOT, ROOT, &set.root)?;
+        set.signers.insert(ROOT.to_owned(), signers);
         Ok(set)
     }
 
@@ -108,7 +113,7 @@ impl TrustedSet {
     }
 
     /// The trusted root.
-    pub const fn root(&self) -> &Root {
+    pub fn root(&self) -> &Root {
         &self.root.signed
     }
 
@@ -166,20 +171,9 @@ impl TrustedSet {
         }
     }
 
-    /// Who signed the trusted file of `role`, for reports; by the first of its delegators that is trusted.
-    pub fn signers(&self, role: &str) -> Option<Signers> {
-        fn count<T: Role>(set: &TrustedSet, role: &str, by: &str, file: &Envelope<T>) -> Option<Signers> {
-            set.delegator(by, role)?.count(role, signed(file, &file.message())).ok()
-        }
-        match role {
-            ROOT => count(self, ROOT, ROOT, &self.root),
-            TIMESTAMP => count(self, TIMESTAMP, ROOT, self.timestamp.as_ref()?),
-            SNAPSHOT => count(self, SNAPSHOT, ROOT, self.snapshot.as_ref()?),
-            _ => {
-                let loaded = self.targets.get(role)?;
-                count(self, role, loaded.delegators.first()?, &loaded.file)
-            }
-        }
+    /// Who signed the trusted file of `role`, for reports; of those that its first delegator lists.
+    pub fn signers(&self, role: &str) -> Option<&Signers> {
+        self.version_and_expiry(role).and_then(|_| self.signers.get(role))
     }
 
     /// The root after the trusted one. That it is not there ends the walk.
@@ -236,15 +230,15 @@ impl TrustedSet {
         top_level.chain(delegated)
     }
 
-    /// Checks that `file` is signed by the threshold that `delegator` asks of `role`.
-    fn verify<T: Role>(&self, role: &str, delegator: &str, file: &Envelope<T>) -> Result<(), TufError> {
+    /// Checks that `file` is signed by the threshold that `delegator` asks of `role`; tells by whom.
+    fn verify<T: Role>(&self, role: &str, delegator: &str, file: &Envelope<T>) -> Result<Signers, TufError> {
         let keys = self.delegator(delegator, role).ok_or_else(|| TufError::NotListed(role.to_owned()))?;
         keys.keys.check_reachable(role, keys.table)?;
         let message = file.message();
         let signed = signed(file, &message);
         let signers = keys.count(role, signed)?;
         if signers.missing() == 0 {
-            return Ok(());
+            return Ok(signers);
         }
         Err(refuse(role, signers, signed, &self.retired, self.known_roles()))
     }

@@ -1,11 +1,12 @@
 //! The steps of the client workflow (specification 5.3 to 5.6).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use countersign_crypto::PublicKey;
 
 use super::signatures::{Retired, refuse, signed};
-use super::{Delegator, Held, Loaded, TrustedSet, Update};
+use super::{Delegator, Held, Loaded, Signers, TrustedSet, Update};
 use crate::error::TufError;
 use crate::limits::MAX_KEYS;
 use crate::metadata::{
@@ -36,19 +37,20 @@ impl TrustedSet {
     pub fn update_root(&mut self, bytes: &[u8]) -> Result<(), TufError> {
         let next = Envelope::<Root>::parse(ROOT, bytes)?;
         let want = self.root().version() + 1;
-        self.verify_root(&next)?;
+        let signers = self.verify_root(&next)?;
         if next.signed.version() != want {
             return Err(TufError::RootVersion { want, got: next.signed.version() });
         }
         let rotated = [TIMESTAMP, SNAPSHOT].iter().any(|role| !same_keys(role, self.root(), &next.signed));
         self.retire(&next.signed);
-        self.root = next;
+        self.root = Arc::new(next);
+        self.signers.insert(ROOT.to_owned(), signers);
         self.targets.clear();
         if rotated {
             self.online_keys_since = want;
             self.timestamp = None;
             self.snapshot = None;
-            self.snapshot_bytes.clear();
+            self.snapshot_bytes = Arc::default();
             self.floors.clear();
         }
         Ok(())
@@ -63,8 +65,9 @@ impl TrustedSet {
             return Err(TufError::Order("a kept timestamp comes before any other"));
         }
         let file = Envelope::<Timestamp>::parse(TIMESTAMP, bytes)?;
-        self.verify(TIMESTAMP, ROOT, &file)?;
-        self.timestamp = Some(file);
+        let signers = self.verify(TIMESTAMP, ROOT, &file)?;
+        self.timestamp = Some(Arc::new(file));
+        self.signers.insert(TIMESTAMP.to_owned(), signers);
         Ok(())
     }
 
@@ -75,7 +78,7 @@ impl TrustedSet {
     pub fn update_timestamp(&mut self, bytes: &[u8]) -> Result<Update, TufError> {
         self.check_fresh(ROOT, self.root())?;
         let file = Envelope::<Timestamp>::parse(TIMESTAMP, bytes)?;
-        self.verify(TIMESTAMP, ROOT, &file)?;
+        let signers = self.verify(TIMESTAMP, ROOT, &file)?;
         if let Some(held) = self.timestamp() {
             check_not_older(TIMESTAMP, held.version(), file.signed.version())?;
             if held.version() == file.signed.version() {
@@ -88,7 +91,8 @@ impl TrustedSet {
         if let Some(listed) = self.timestamp().map(|held| held.snapshot().version) {
             self.raise_floor(SNAPSHOT, listed);
         }
-        self.timestamp = Some(file);
+        self.timestamp = Some(Arc::new(file));
+        self.signers.insert(TIMESTAMP.to_owned(), signers);
         if !self.snapshot_is_current() {
             self.targets.clear();
         }
@@ -105,10 +109,11 @@ impl TrustedSet {
             return Err(TufError::Order("a kept snapshot comes before any other"));
         }
         let file = Envelope::<Snapshot>::parse(SNAPSHOT, bytes)?;
-        self.verify(SNAPSHOT, ROOT, &file)?;
+        let signers = self.verify(SNAPSHOT, ROOT, &file)?;
         self.raise_floor(SNAPSHOT, file.signed.version());
-        self.snapshot = Some(file);
-        self.snapshot_bytes = bytes.to_vec();
+        self.snapshot = Some(Arc::new(file));
+        self.snapshot_bytes = bytes.into();
+        self.signers.insert(SNAPSHOT.to_owned(), signers);
         Ok(if self.snapshot_is_current() { Held::Current } else { Held::Outdated })
     }
 
@@ -122,7 +127,7 @@ impl TrustedSet {
         let timestamp = self.timestamp().ok_or(TufError::Order("the snapshot comes after the timestamp"))?;
         self.check_fresh(TIMESTAMP, timestamp)?;
         let listed = timestamp.snapshot().clone();
-        let file: Envelope<Snapshot> =
+        let (file, signers): (Envelope<Snapshot>, _) =
             self.open_listed(SNAPSHOT, ROOT, &listed, bytes).map_err(|refused| refused.error)?;
         if let Some(held) = self.snapshot() {
             check_not_older(SNAPSHOT, held.version(), file.signed.version())?;
@@ -139,8 +144,9 @@ impl TrustedSet {
         for (role, version) in before {
             self.raise_floor(&role, version);
         }
-        self.snapshot = Some(file);
-        self.snapshot_bytes = bytes.to_vec();
+        self.snapshot = Some(Arc::new(file));
+        self.snapshot_bytes = bytes.into();
+        self.signers.insert(SNAPSHOT.to_owned(), signers);
         self.targets.clear();
         Ok(())
     }
@@ -173,8 +179,9 @@ impl TrustedSet {
             return Err(TufError::Order("a delegated role comes after the role that delegates to it"));
         }
         let listed = snapshot.file(role).ok_or_else(|| TufError::NotListed(role.to_owned()))?.clone();
-        let file: Envelope<Targets> = match self.open_listed(role, delegator, &listed, bytes) {
-            Ok(file) => file,
+        let (file, signers): (Envelope<Targets>, _) = match self.open_listed(role, delegator, &listed, bytes)
+        {
+            Ok(opened) => opened,
             Err(Refused { error, older }) => {
                 if let Some(older) = older {
                     self.remember(role, &older.signed);
@@ -186,11 +193,12 @@ impl TrustedSet {
         self.check_key_ids(role, &file.signed)?;
         self.raise_floor(role, file.signed.version());
         let mut delegators = BTreeSet::from([delegator.to_owned()]);
-        if let Some(loaded) = self.targets.remove(role) {
+        match self.targets.remove(role) {
             // The snapshot lists one file a role, so this is the same file asked for by another delegator.
-            delegators.extend(loaded.delegators);
+            Some(loaded) => delegators.extend(loaded.delegators),
+            None => _ = self.signers.insert(role.to_owned(), signers),
         }
-        self.targets.insert(role.to_owned(), Loaded { file, delegators });
+        self.targets.insert(role.to_owned(), Loaded { file: Arc::new(file), delegators });
         Ok(())
     }
 
@@ -201,7 +209,7 @@ impl TrustedSet {
         delegator: &str,
         listed: &MetaFile,
         bytes: &[u8],
-    ) -> Result<Envelope<T>, Refused<T>> {
+    ) -> Result<(Envelope<T>, Signers), Refused<T>> {
         if let Some(what) = listed.mismatch(bytes) {
             let error = TufError::ListedBytes { role: role.to_owned(), what };
             // Only to name the refusal: an older file that was once good is a rollback, anything else a mix-up.
@@ -210,10 +218,10 @@ impl TrustedSet {
             return Err(self.not_listed(role, listed, signed, error));
         }
         let file = Envelope::<T>::parse(role, bytes)?;
-        self.verify(role, delegator, &file)?;
+        let signers = self.verify(role, delegator, &file)?;
         let got = file.signed.version();
         if got == listed.version {
-            return Ok(file);
+            return Ok((file, signers));
         }
         let error = TufError::ListedVersion { role: role.to_owned(), listed: listed.version, got };
         Err(self.not_listed(role, listed, Some(file), error))
@@ -253,8 +261,8 @@ impl TrustedSet {
         }
     }
 
-    /// Checks a root against the trusted one and itself, and says which side is short.
-    fn verify_root(&self, next: &Envelope<Root>) -> Result<(), TufError> {
+    /// Checks a root against the trusted one and itself, and says which side is short, or which of its own keys signed.
+    fn verify_root(&self, next: &Envelope<Root>) -> Result<Signers, TufError> {
         let old = Delegator { table: self.root().keys(), keys: root_keys(self.root())? };
         let new = Delegator { table: next.signed.keys(), keys: root_keys(&next.signed)? };
         new.keys.check_reachable(ROOT, new.table)?;
@@ -263,7 +271,7 @@ impl TrustedSet {
         let (by_old, by_new) = (old.count(ROOT, signed)?, new.count(ROOT, signed)?);
         let version = next.signed.version();
         match (by_old.missing(), by_new.missing()) {
-            (0, 0) => Ok(()),
+            (0, 0) => Ok(by_new),
             (0, _) => Err(TufError::RootChain { version, by: "of its own" }),
             (_, 0) => Err(TufError::RootChain { version, by: "of the previous root's" }),
             _ => Err(refuse(ROOT, by_old, signed, &self.retired, self.known_roles())),
