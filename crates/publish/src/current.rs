@@ -78,7 +78,7 @@ impl Current {
     }
 
     /// The newest root.
-    pub(crate) const fn root(&self) -> &Root {
+    pub(crate) fn root(&self) -> &Root {
         self.set.root()
     }
 
