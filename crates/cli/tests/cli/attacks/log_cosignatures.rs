@@ -1,7 +1,7 @@
 //! Row L07: cosignatures of something else, or of a time that cannot be.
 
 use countersign_base::code;
-use countersign_testkit::sim::log::{signature_line, signature_of};
+use countersign_testkit::sim::log::{signature_line, signature_of, to_base64};
 use countersign_testkit::sim::{ORIGIN, Sim, WITNESS};
 
 use super::{honest_update, installed_from, refuse_update, refuse_update_of};
@@ -18,26 +18,14 @@ fn publish_with(sim: &mut Sim, cosignature: impl Fn(&Sim, &str) -> String) {
 
 #[test]
 fn l07_a_a_cosignature_of_another_tree() {
-    // Of another size, of another root, of another log.
-    let others: [fn(&str) -> String; 3] = [
-        |text| text.replacen("\n1", "\n2", 1),
-        |text| {
-            let (head, root) = text.trim_end().rsplit_once('\n').unwrap();
-            let root =
-                if root.starts_with('A') { root.replacen('A', "B", 1) } else { format!("A{}", &root[1..]) };
-            format!("{head}\n{root}\n")
-        },
-        |text| text.replacen(ORIGIN, "log.example/other", 1),
-    ];
-    for other in others {
+    // Of another log, of another size, of another root.
+    let root = to_base64(&[7; 32]);
+    for (line, other) in [(0, "log.example/other"), (1, "9"), (2, &root)] {
         refuse_update(code::LOG_COSIGNATURE_INVALID, |sim| {
             publish_with(sim, |sim, text| {
-                let mut text = other(text);
-                if text == sim.log.text(sim.log.size()) {
-                    // The size does not begin with 1.
-                    text = text.replacen(&format!("\n{}\n", sim.log.size()), "\n99\n", 1);
-                }
-                sim.named(WITNESS, "witness").cosignature_line(&text, sim.now)
+                let mut lines: Vec<&str> = text.lines().collect();
+                assert_ne!(std::mem::replace(&mut lines[line], other), other);
+                sim.named(WITNESS, "witness").cosignature_line(&(lines.join("\n") + "\n"), sim.now)
             });
         });
     }
