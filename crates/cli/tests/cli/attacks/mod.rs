@@ -13,6 +13,8 @@ mod log_storage;
 mod log_tiles;
 mod log_views;
 mod metadata;
+mod metadata_freshness;
+mod metadata_roots;
 mod publisher_witness;
 mod witness;
 
