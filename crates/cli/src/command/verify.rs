@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Args;
 use countersign_base::name::RepoName;
 use countersign_base::{Sha256Digest, code};
-use countersign_client::{Repository, Want, load, refresh, transport};
+use countersign_client::{Repository, Trusted, Want, load, refresh, transport};
 use countersign_crypto::Sha256;
 use countersign_verify::{Release, Verified, VerifyError};
 use serde::Serialize;
@@ -105,20 +106,20 @@ impl Report for Verdict {
 }
 
 pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> {
-    let (sha256, length) = hash(&args.file, site)?;
-    let home = machine::home(site)?;
-    let repositories = match &args.repo {
-        Some(name) => vec![home.repository(name)?],
-        None => home.repositories()?,
-    };
-    if repositories.is_empty() {
-        return Err(machine::no_repository());
-    }
+    let file = open(&args.file)?;
+    // The file is hashed while the metadata is verified: neither needs the other, and both take milliseconds.
+    let (metadata, hashed) = thread::scope(|scope| {
+        let metadata = scope.spawn(|| metadata(args, site));
+        let hashed = hash(file, &args.file, site);
+        (metadata.join(), hashed)
+    });
+    let (sha256, length) = hashed?;
+    let metadata = metadata.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let mut releases = Vec::new();
     let mut failures = Vec::new();
-    for repository in &repositories {
-        match find(repository, args.refresh, sha256, length, site) {
-            Ok(found) => releases.extend(found.iter().map(|verified| Match::new(repository, verified))),
+    for (repository, trusted) in metadata {
+        match trusted.and_then(|trusted| Ok(trusted.set.find(sha256, length)?)) {
+            Ok(found) => releases.extend(found.iter().map(|verified| Match::new(&repository, verified))),
             Err(error) => failures.push(error),
         }
     }
@@ -142,34 +143,43 @@ fn unknown(sha256: Sha256Digest, refreshed: bool) -> CliError {
     error.fix("if it was released lately, `--refresh` fetches what is new; else do not run or install it")
 }
 
-fn find(
-    repository: &Repository,
-    fetch: bool,
-    sha256: Sha256Digest,
-    length: u64,
-    site: &Site,
-) -> Result<Vec<Verified<Release>>, CliError> {
-    let trusted = if fetch {
-        let transport = transport::open(repository.location());
-        refresh(repository, &*transport, &Want::All, site.now)?
-    } else {
-        load(repository, &Want::All, site.now)?
+/// What each repository that is asked has, verified, or why it cannot be trusted.
+type Metadata = Vec<(Repository, Result<Trusted, CliError>)>;
+
+fn metadata(args: &VerifyArgs, site: &Site) -> Result<Metadata, CliError> {
+    let home = machine::home(site)?;
+    let repositories = match &args.repo {
+        Some(name) => vec![home.repository(name)?],
+        None => home.repositories()?,
     };
-    Ok(trusted.set.find(sha256, length)?)
+    if repositories.is_empty() {
+        return Err(machine::no_repository());
+    }
+    let trusted = |repository: &Repository| {
+        if args.refresh {
+            let transport = transport::open(repository.location());
+            Ok(refresh(repository, &*transport, &Want::All, site.now)?)
+        } else {
+            Ok(load(repository, &Want::All, site.now)?)
+        }
+    };
+    Ok(repositories.into_iter().map(|one| (one.clone(), trusted(&one))).collect())
 }
 
-/// SHA-256 and length of a regular file, read once.
-fn hash(path: &Path, site: &Site) -> Result<(Sha256Digest, u64), CliError> {
+fn open(path: &Path) -> Result<File, CliError> {
     let reading = |error| CliError::reading(path, &error);
-    let mut file = File::open(path).map_err(reading)?;
-    let metadata = file.metadata().map_err(reading)?;
-    if !metadata.is_file() {
-        return Err(CliError::new(
-            code::FILE_NOT_REGULAR,
-            format!("`{}` is not a regular file", path.display()),
-        ));
+    let file = File::open(path).map_err(reading)?;
+    if file.metadata().map_err(reading)?.is_file() {
+        return Ok(file);
     }
-    let mut progress = Progress::new(&site.out, "hashing", metadata.len());
+    Err(CliError::new(code::FILE_NOT_REGULAR, format!("{} is not a regular file", path.display())))
+}
+
+/// SHA-256 and length of a file, read once.
+fn hash(mut file: File, path: &Path, site: &Site) -> Result<(Sha256Digest, u64), CliError> {
+    let reading = |error| CliError::reading(path, &error);
+    let size = file.metadata().map_err(reading)?.len();
+    let mut progress = Progress::new(&site.out, "hashing", size);
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut length = 0;
