@@ -182,6 +182,11 @@ fn l06_one_key_twice() {
             sim.policy().replace("quorum w1", &format!("witness w2 {again}\ngroup g 2 w1 w2\nquorum g"))
         });
     }
+    // As the log and its witness: our own rule, its word would count twice.
+    refuse_policy(|sim| {
+        let again = sim.named("witness.example/w2", "log").vkey(4);
+        sim.policy().replace("quorum w1", &format!("witness w2 {again}\ngroup g any w1 w2\nquorum g"))
+    });
     // As two logs.
     refuse_policy(|sim| format!("log {}\n{}", sim.named("log.example/other", "log").vkey(1), sim.policy()));
 }
