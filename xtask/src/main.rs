@@ -1,12 +1,14 @@
 //! The project's own chores, run as `cargo xtask <chore>`.
 //!
 //! `tidy` holds the house rules that no compiler knows, `test` is the one test command, `peers` installs
-//! what the interop tests run against, `bench` measures the budgets of the design.
+//! what the interop tests run against, `bench` measures the budgets of the design, `fuzz` looks for inputs that
+//! break a parser.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who runs it")]
 
 mod bench;
+mod fuzz;
 mod peers;
 mod sh;
 mod test;
@@ -21,7 +23,9 @@ usage: cargo xtask <chore>
   tidy [--fix]   check the house rules; --fix writes what is generated
   test           everything that must pass before a change lands
   peers          install the programs that the interop tests run against
-  bench [-n N]   measure the budgets (N runs each, default 11)";
+  bench [-n N]   measure the budgets (N runs each, default 11)
+  fuzz [TARGET [SECONDS]]
+                 run the fuzz targets whose name contains TARGET (default all, 60 seconds each)";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +40,12 @@ fn main() -> ExitCode {
         ["bench", "-n", runs] => match runs.parse() {
             Ok(runs) if runs > 0 => bench::run(&root, runs),
             _ => usage(),
+        },
+        ["fuzz"] => fuzz::run(&root, "", fuzz::DEFAULT_SECONDS),
+        ["fuzz", target] => fuzz::run(&root, target, fuzz::DEFAULT_SECONDS),
+        ["fuzz", target, seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(&root, target, seconds),
+            Err(_) => usage(),
         },
         _ => usage(),
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::{peers, sh, tidy};
+use crate::{fuzz, peers, sh, tidy};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -94,6 +94,11 @@ pub(crate) fn run(root: &Path) -> bool {
         test.args(["test", "--workspace", "--locked", "--quiet"]).env("COUNTERSIGN_PEERS", &peers.bin);
         sh::passes(&mut test)
     });
+    if fuzz::is_possible() {
+        report.step("fuzz targets, a short pass", || fuzz::run(root, "", fuzz::SHORT_SECONDS));
+    } else {
+        report.not_run("fuzz targets: there is no C++ compiler");
+    }
     for program in &peers.missing {
         report.not_run(&format!("what needs `{program}`"));
     }
