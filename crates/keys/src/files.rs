@@ -95,6 +95,9 @@ pub(crate) fn exists(path: &Path) -> Result<bool, KeysError> {
 
 /// The folder, made with mode 0700 and durable, with its parents, unless it is there.
 pub(crate) fn create_folder(path: &Path) -> Result<(), KeysError> {
+    if path.exists() && !path.is_dir() {
+        return Err(KeysError::storage("create", path)(io::ErrorKind::NotADirectory.into()));
+    }
     let mut missing: Vec<&Path> = Vec::new();
     let mut at = path;
     // An empty path has no folder to go on with; creating it gives the system's error.

@@ -89,6 +89,8 @@ impl Publisher<'_> {
             return Err(PublishError::Threshold { threshold: options.root_threshold, keys });
         }
         let site = &self.site;
+        check_folders(site)?;
+        let mut keyring = Keyring::open_or_create(&site.keys, &mut *self.ask)?;
         make_folders(site)?;
         let lock = act::lock(&site.layout)?;
         let mark = site.layout.unfinished();
@@ -96,7 +98,6 @@ impl Publisher<'_> {
             // Another process finished it while we waited for nothing.
             return Err(PublishError::RepoExists { path: site.layout.root().to_owned() });
         };
-        let mut keyring = Keyring::open_or_create(&site.keys, &mut *self.ask)?;
         let keys = NewKeys::make(site, options, &mut keyring)?;
         let policy = make_policy(site, options, &keys)?;
         let bytes = if begun.is_empty() {
@@ -126,12 +127,12 @@ impl Publisher<'_> {
     }
 }
 
-/// Makes the folders of a new repository, or finds an unfinished one.
+/// Whether a repository can be made here, or an unfinished one be finished. Changes nothing.
 ///
 /// # Errors
 /// `publish-repo-exists`, `publish-dir-not-empty`.
-fn make_folders(site: &Site) -> Result<(), PublishError> {
-    let (layout, disk) = (&site.layout, &*site.disk);
+fn check_folders(site: &Site) -> Result<(), PublishError> {
+    let layout = &site.layout;
     let path = || layout.root().to_owned();
     let names = names_in(layout.root())?;
     let begun = layout.unfinished().exists();
@@ -142,6 +143,13 @@ fn make_folders(site: &Site) -> Result<(), PublishError> {
     if !names.iter().all(ours) {
         return Err(PublishError::DirNotEmpty { path: path() });
     }
+    Ok(())
+}
+
+/// Makes the folders of a new repository, or finds those of an unfinished one.
+fn make_folders(site: &Site) -> Result<(), PublishError> {
+    let (layout, disk) = (&site.layout, &*site.disk);
+    let begun = layout.unfinished().exists();
     durable::create_dir_all(disk, layout.root())?;
     durable::create_dir_all(disk, &layout.private())?;
     if !begun {

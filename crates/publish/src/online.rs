@@ -79,6 +79,12 @@ pub(crate) fn check_keys(role: &str, root: &Root, keyring: &Keyring<'_>) -> Resu
     keyring.check_enough(role, &keys, threshold)
 }
 
+/// Opens the keys of a top-level role that are at hand, so that whoever cannot is told before anything is made.
+pub(crate) fn open_keys(role: &str, root: &Root, keyring: &mut Keyring<'_>) -> Result<(), PublishError> {
+    let (keys, threshold) = keys_of(role, root)?;
+    keyring.signers(role, &keys, threshold).map(drop)
+}
+
 /// Signs a top-level role's draft with all keys that `root` lists for it and that are at hand.
 pub(crate) fn sign(mut draft: Draft, root: &Root, keyring: &mut Keyring<'_>) -> Result<Signed, PublishError> {
     let (keys, threshold) = keys_of(draft.role(), root)?;

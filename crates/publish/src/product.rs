@@ -67,6 +67,8 @@ impl Publisher<'_> {
         let online = Online { site, root: current.root(), current: Some(&current) };
         online.check_keys(&keyring)?;
         online::check_keys(TARGETS, current.root(), &keyring)?;
+        // Before keys are made: sealed with a passphrase that opens none of the others they would be in the way.
+        online::open_keys(TARGETS, current.root(), &mut keyring)?;
         let signers = signers(options, site.now, &mut keyring)?;
         keyring.check_enough(options.name.as_str(), &signers, options.threshold)?;
 
