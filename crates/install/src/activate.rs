@@ -64,6 +64,17 @@ struct Set {
 }
 
 impl Installer {
+    /// Whether [`Installer::activate`] would take this release, as far as can be said before its files are here.
+    ///
+    /// # Errors
+    /// `install-below-floor`, `install-downgrade`, `install-ambiguous`, `install-state-damaged`
+    pub fn check(&mut self, files: &[Verified<Release>], request: &Request) -> Result<(), InstallError> {
+        let releases: Vec<&Release> = files.iter().map(Verified::value).collect();
+        let set = Set::of(&releases)?;
+        let state = self.load(&set.product)?.unwrap_or_else(|| State::new(set.product.clone()));
+        set.may_follow(&state, request)
+    }
+
     /// Makes a release active: all of its files, whose content [`Installer::receive`] has taken in.
     ///
     /// # Errors

@@ -132,15 +132,17 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
     let files = machine::select(&trusted, choice.product, choice.version, choice.platform, choice.channel)?;
     let mut installer = open(root, site)?;
     let transport = transport::open(choice.repository.location());
-    for release in &files {
-        bring(&installer, release, &*transport, site)?;
-    }
     let request = Request {
         repository_name: choice.repository.name().clone(),
         now: site.now,
         floor: None,
         downgrade: choice.downgrade,
     };
+    // What will be refused need not be fetched.
+    installer.check(&files, &request)?;
+    for release in &files {
+        bring(&installer, release, &*transport, site)?;
+    }
     let done = installer.activate(&files, &request)?;
     // Old generations are a convenience; failing to remove them takes nothing from what is active now.
     if let Err(error) = installer.gc(DEFAULT_KEPT_GENERATIONS) {
