@@ -180,11 +180,11 @@ fn refusal(run: &Run, change: &Change) -> Code {
 
 /// Tries all changes on all cores; `trial` says whether something was installed. Returns the changes that were
 /// harmless so.
-fn try_all<'c>(
-    changes: &'c [Change],
+fn try_all(
+    changes: &[Change],
     bench: impl Fn() -> Bench + Sync,
     trial: impl Fn(&Bench, &Change) -> bool + Sync,
-) -> Vec<&'c Change> {
+) -> Vec<&Change> {
     let next = AtomicUsize::new(0);
     let work = || {
         let bench = bench();

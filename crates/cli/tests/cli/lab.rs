@@ -79,12 +79,28 @@ impl Lab {
 
     /// Runs the binary after `change` has had its way with the command.
     pub(crate) fn run_with(&self, args: &[&str], change: impl FnOnce(&mut Command)) -> Run {
+        let mut command = self.command(args);
+        change(&mut command);
+        Run::of(args, command.output().unwrap())
+    }
+
+    /// The command that [`Lab::run`] runs.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.path("user"));
         command.arg("--home").arg(self.path("home")).arg("--json").args(args);
-        change(&mut command);
-        let output = command.output().unwrap();
-        Run { args: args.join(" "), output }
+        command
+    }
+
+    /// Runs the binary where no file can grow beyond some blocks of 512 bytes, as on a full disk.
+    pub(crate) fn run_limited(&self, args: &[&str], blocks: u32) -> Run {
+        let inner = self.command(args);
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().env("HOME", self.path("user"));
+        // Ignored, the signal becomes an error of the write.
+        command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""));
+        command.arg(inner.get_program()).args(inner.get_args());
+        Run::of(args, command.output().unwrap())
     }
 
     /// Trusts the served repository.
@@ -136,6 +152,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The run of these arguments that ended so.
+    pub(crate) fn of(args: &[&str], output: Output) -> Self {
+        Self { args: args.join(" "), output }
+    }
+
     /// The JSON document on standard output.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.output.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.text()))

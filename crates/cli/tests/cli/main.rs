@@ -1,7 +1,10 @@
 //! The binary as people and attackers meet it: one module a subject.
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+#![allow(clippy::print_stdout, reason = "a test says what it tried, with the seed to try it again")]
 
 mod attacks;
+mod bad_input;
 mod flips;
 mod lab;
+mod mirror;
 mod publisher;

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::lab::{Lab, REPO, Run, program};
 
 /// The files of a release, by name: content, and whether it is a program.
 pub(crate) type Files = BTreeMap<String, (Vec<u8>, bool)>;
+
+/// The content of every file and link of a folder.
+pub(crate) type Tree = BTreeMap<PathBuf, Vec<u8>>;
 
 /// A repository with one product, `node`, and all of its keys.
 pub(crate) struct Publisher {
@@ -157,4 +162,34 @@ pub(crate) fn every_file(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Every file and link below `folder` with its content, but locks and what only a build left.
+pub(crate) fn everything(folder: &Path) -> Tree {
+    let read = |path: PathBuf| {
+        let full = folder.join(&path);
+        let bytes = match fs::read_link(&full) {
+            Ok(target) => target.into_os_string().into_encoded_bytes(),
+            Err(_) => fs::read(&full).unwrap(),
+        };
+        (path, bytes)
+    };
+    let lock = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_str().unwrap().ends_with("lock"));
+    every_file(folder).into_iter().filter(|path| !lock(path)).map(read).collect()
+}
+
+/// Runs `command`, sends it the signal after a while, and gives its exit status: `None` if the signal ended it.
+pub(crate) fn cut_short(command: &mut Command, signal: &str, after: Duration) -> Option<i32> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(after);
+    if child.try_wait().unwrap().is_none() {
+        // Not yet waited for, so the number is still this process's.
+        let pid = rustix::process::Pid::from_child(&child);
+        let signal = match signal {
+            "INT" => rustix::process::Signal::INT,
+            _ => rustix::process::Signal::KILL,
+        };
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+    child.wait().unwrap().code()
 }
