@@ -295,7 +295,12 @@ fn blocked_fix(log: &VerifierKey, source: &LogError) -> Option<String> {
         }
         _ => "run the command again once the witnesses can be reached",
     };
-    source.fix().or_else(|| Some(fix.to_owned()))
+    let fix = source.fix().unwrap_or_else(|| fix.to_owned());
+    if blocked_code(source) != code::PUBLISH_BLOCKED {
+        return Some(fix);
+    }
+    // Not every witness says that it does not know a log, and before the first publication none does.
+    Some(format!("{fix}\nthe operator of a witness that does not know this log yet needs its key: {log}"))
 }
 
 /// A path as it can be shown to a person.
