@@ -35,6 +35,12 @@ pub enum TufError {
         /// What is wrong there.
         reason: &'static str,
     },
+    /// A member that some parsers take for another.
+    #[error("`{}` is read by some programs as another member", escape(.at))]
+    TwoReadings {
+        /// Where, as a path of member names.
+        at: String,
+    },
     /// Written for another major version of the specification.
     #[error("metadata follows version `{}` of the TUF specification", escape(.0))]
     SpecVersion(String),
@@ -259,6 +265,7 @@ impl Explain for TufError {
         match self {
             Self::TooLarge { .. } => code::LIMIT_EXCEEDED,
             Self::Json { .. } | Self::Malformed { .. } => code::TUF_MALFORMED,
+            Self::TwoReadings { .. } => code::TUF_NONCANONICAL,
             Self::SpecVersion(_) => code::TUF_SPEC_UNSUPPORTED,
             Self::WrongType { .. } | Self::SignedByOther { .. } | Self::ReservedName(_) => {
                 code::TUF_ROLE_CONFUSION

@@ -7,6 +7,54 @@ use countersign_base::Json;
 use crate::error::TufError;
 use crate::limits::MAX_VERSION;
 
+/// Every member name that means something in an object of fixed members.
+const NAMES: [&str; 30] = [
+    "_type",
+    "bit_length",
+    "consistent_snapshot",
+    "custom",
+    "delegations",
+    "expires",
+    "hashes",
+    "keyid",
+    "keyids",
+    "keys",
+    "keytype",
+    "keyval",
+    "length",
+    "meta",
+    "name",
+    "name_prefix",
+    "path_hash_prefixes",
+    "paths",
+    "public",
+    "roles",
+    "scheme",
+    "sig",
+    "signatures",
+    "signed",
+    "spec_version",
+    "succinct_roles",
+    "targets",
+    "terminating",
+    "threshold",
+    "version",
+];
+
+/// A member that a parser which folds case, as Go's does, reads as one of ours, and this one does not (attack M19).
+pub(super) fn second_reading(members: &BTreeMap<String, Json>) -> Option<&str> {
+    let fold = |character: char| match character {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    members.keys().map(String::as_str).filter(|name| !plain(name)).find(|name| {
+        let folded: String = name.chars().map(fold).collect();
+        NAMES.contains(&folded.as_str())
+    })
+}
+
 /// The members of one object and its place in the file.
 pub(super) struct Fields<'a> {
     at: String,
@@ -18,7 +66,13 @@ impl<'a> Fields<'a> {
     pub(super) fn new(value: &'a Json, at: impl Into<String>) -> Result<Self, TufError> {
         let at = at.into();
         match value.as_object() {
-            Some(members) => Ok(Self { at, members }),
+            Some(members) => match second_reading(members) {
+                Some(member) => {
+                    let fields = Self { at, members };
+                    Err(TufError::TwoReadings { at: fields.path(member) })
+                }
+                None => Ok(Self { at, members }),
+            },
             None => Err(TufError::Malformed { at, reason: "is not an object" }),
         }
     }

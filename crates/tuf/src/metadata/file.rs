@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign_base::{Json, Sha256Digest, Sha512Digest};
 use countersign_crypto::{sha256, sha512};
 
-use super::fields::Fields;
+use super::fields::{Fields, second_reading};
 use crate::error::TufError;
 
 /// Listed digests of a file. Every known one must match.
@@ -174,6 +174,9 @@ impl TargetFile {
     pub(super) fn read(path: &str, entry: &Json) -> Result<Self, TufError> {
         let wrong = |reason| TufError::TargetEntry { path: path.to_owned(), reason };
         let entry = entry.as_object().ok_or_else(|| wrong("is not an object"))?;
+        if let Some(member) = second_reading(entry) {
+            return Err(TufError::TwoReadings { at: format!("{path}.{member}") });
+        }
         let length =
             entry.get("length").and_then(Json::as_integer).and_then(|length| u64::try_from(length).ok());
         let hashes = entry.get("hashes").and_then(Json::as_object).ok_or_else(|| wrong("lists no hash"))?;
