@@ -89,6 +89,12 @@ pub(crate) fn digest(file: &mut impl Read, limit: u64) -> io::Result<(Sha256Dige
 /// A hasher that has taken at most `limit` bytes of `file`, and how many those were.
 pub(crate) fn absorb(file: &mut impl Read, limit: u64) -> io::Result<(Sha256, u64)> {
     let mut hasher = Sha256::new();
+    let length = read_through(file, limit, |bytes| hasher.update(bytes))?;
+    Ok((hasher, length))
+}
+
+/// Shows at most `limit` bytes of a file to `each`; how many there were.
+pub(crate) fn read_through(file: &mut impl Read, limit: u64, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
     let room = |length| usize::try_from(limit - length).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
     let mut buffer = vec![0; room(0)];
     let mut length = 0;
@@ -97,14 +103,14 @@ pub(crate) fn absorb(file: &mut impl Read, limit: u64) -> io::Result<(Sha256, u6
         match file.read(&mut buffer[..room]) {
             Ok(0) => break,
             Ok(count) => {
-                hasher.update(&buffer[..count]);
+                each(&buffer[..count]);
                 length += count as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok((hasher, length))
+    Ok(length)
 }
 
 /// Opens one file of a generation and compares it with the record.

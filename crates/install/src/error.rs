@@ -133,6 +133,14 @@ pub enum InstallError {
         /// What arrived.
         got: Sha256Digest,
     },
+    /// The bytes are those of one thing that the release lists about them, and not of another: what is listed is wrong.
+    #[error("the entry of `{name}` contradicts itself: the file of its SHA-256 has another {what}")]
+    EntryWrong {
+        /// The file.
+        name: FileName,
+        /// `length` or `SHA-512`.
+        what: &'static str,
+    },
     /// More files or generations than the record can hold.
     #[error("{what}: {count}, the most is {max}")]
     Limit {
@@ -197,6 +205,7 @@ impl Explain for InstallError {
             Self::NoSuchFile { .. } => code::FILE_NOT_FOUND,
             Self::TooLarge { .. } => code::FETCH_TOO_LARGE,
             Self::TooShort { .. } | Self::DigestMismatch { .. } => code::ARTIFACT_DIGEST_MISMATCH,
+            Self::EntryWrong { .. } => code::TUF_TARGET_MISMATCH,
             Self::Limit { .. } => code::LIMIT_EXCEEDED,
             Self::NotOneRelease { .. } => code::INTERNAL_ERROR,
         }

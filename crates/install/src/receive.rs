@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 
-use countersign_crypto::Sha256;
+use countersign_base::{Sha256Digest, Sha512Digest};
+use countersign_crypto::{Sha256, Sha512};
 use countersign_store::{Disk, DiskFile, durable};
 use countersign_verify::{FileMode, Release, Verified};
 
-use crate::content::{absorb, inspect, open};
+use crate::content::{inspect, open, read_through};
 use crate::error::InstallError;
 use crate::installer::Installer;
 use crate::layout::{bits_on_disk, content_name};
@@ -26,12 +27,38 @@ pub(crate) const STORE: [&str; 2] = [".countersign", "store"];
 pub struct Incoming<'i> {
     installer: &'i Installer,
     want: InstalledFile,
+    /// The other digest that the release lists, if it does.
+    sha512: Option<Sha512Digest>,
     /// `None` once it is renamed or removed.
     file: Option<DiskFile>,
-    hasher: Sha256,
+    hasher: Hasher,
     written: u64,
     resumed_from: u64,
     failure: Option<InstallError>,
+}
+
+/// The digests that are compared: SHA-256 names the content, SHA-512 may be listed beside it (attack M20).
+#[derive(Debug)]
+struct Hasher {
+    sha256: Sha256,
+    sha512: Option<Sha512>,
+}
+
+impl Hasher {
+    fn new(listed: Option<Sha512Digest>) -> Self {
+        Self { sha256: Sha256::new(), sha512: listed.map(|_| Sha512::new()) }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(bytes);
+        }
+    }
+
+    fn finish(self) -> (Sha256Digest, Option<Sha512Digest>) {
+        (self.sha256.finish(), self.sha512.map(Sha512::finish))
+    }
 }
 
 impl Installer {
@@ -56,7 +83,7 @@ impl Installer {
         let twin = InstalledFile { mode: other, ..want.clone() };
         let name = content_name(twin.sha256, twin.mode);
         let held = inspect(&self.layout().root, &[STORE[0], STORE[1], &name], &twin)?;
-        let mut incoming = Incoming::begin(self, want)?;
+        let mut incoming = Incoming::begin(self, want, release.sha512)?;
         if let Ok(mut file) = held {
             incoming.restart()?;
             // Whatever goes wrong here, `finish` knows it.
@@ -97,13 +124,18 @@ impl InstalledFile {
 }
 
 impl<'i> Incoming<'i> {
-    fn begin(installer: &'i Installer, want: InstalledFile) -> Result<Self, InstallError> {
+    fn begin(
+        installer: &'i Installer,
+        want: InstalledFile,
+        sha512: Option<Sha512Digest>,
+    ) -> Result<Self, InstallError> {
         let path = installer.layout().partial(want.sha256);
         let mut incoming = Self {
             installer,
             want,
+            sha512,
             file: None,
-            hasher: Sha256::new(),
+            hasher: Hasher::new(sha512),
             written: 0,
             resumed_from: 0,
             failure: None,
@@ -137,8 +169,9 @@ impl<'i> Incoming<'i> {
         if info.len() > self.want.length || info.nlink() != 1 {
             return Ok(false);
         }
-        let (hasher, written) =
-            absorb(&mut left, info.len()).map_err(InstallError::storage("read", &path))?;
+        let mut hasher = Hasher::new(self.sha512);
+        let written = read_through(&mut left, info.len(), |bytes| hasher.update(bytes))
+            .map_err(InstallError::storage("read", &path))?;
         let file = self.disk().open_append(&path).map_err(InstallError::storage("open", &path))?;
         let now = file.file.metadata().map_err(InstallError::storage("look at", &path))?;
         if (now.dev(), now.ino(), now.len()) != (info.dev(), info.ino(), written) {
@@ -155,7 +188,7 @@ impl<'i> Incoming<'i> {
     /// `install-storage-failed`
     pub fn restart(&mut self) -> Result<(), InstallError> {
         self.discard()?;
-        (self.hasher, self.written, self.resumed_from, self.failure) = (Sha256::new(), 0, 0, None);
+        (self.hasher, self.written, self.resumed_from, self.failure) = (Hasher::new(self.sha512), 0, 0, None);
         self.create()
     }
 
@@ -180,7 +213,8 @@ impl<'i> Incoming<'i> {
     /// before may be to blame: receive again, from the start.
     ///
     /// # Errors
-    /// `fetch-too-large`, `artifact-digest-mismatch`, `install-storage-failed`
+    /// `fetch-too-large`, `artifact-digest-mismatch`, `tuf-target-mismatch` if the file of the listed SHA-256 has
+    /// another length or SHA-512 than is listed, `install-storage-failed`
     pub fn finish(mut self) -> Result<(), InstallError> {
         match self.judge().and_then(|()| self.keep()) {
             Ok(()) => Ok(()),
@@ -197,12 +231,19 @@ impl<'i> Incoming<'i> {
             return Err(failure);
         }
         let (name, length) = (self.want.name.clone(), self.want.length);
+        let (sha256, sha512) = std::mem::replace(&mut self.hasher, Hasher::new(None)).finish();
+        let is_listed = sha256 == self.want.sha256;
         if self.written != length {
-            return Err(InstallError::TooShort { name, length, got: self.written });
+            return Err(match is_listed {
+                true => InstallError::EntryWrong { name, what: "length" },
+                false => InstallError::TooShort { name, length, got: self.written },
+            });
         }
-        let got = std::mem::take(&mut self.hasher).finish();
-        if got != self.want.sha256 {
-            return Err(InstallError::DigestMismatch { name, listed: self.want.sha256, got });
+        if !is_listed {
+            return Err(InstallError::DigestMismatch { name, listed: self.want.sha256, got: sha256 });
+        }
+        if sha512 != self.sha512 {
+            return Err(InstallError::EntryWrong { name, what: "SHA-512" });
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use countersign_base::Sha256Digest;
 use countersign_base::json::Json;
 use countersign_base::name::{Channel, Platform, ProductName, TargetPath, Version};
-use countersign_tuf::metadata::TargetFile;
-use countersign_tuf::{Role as _, Search};
+use countersign_tuf::metadata::{Coverage, TargetFile, matches};
+use countersign_tuf::{Role as _, Search, TufError};
 
 use crate::error::VerifyError;
 use crate::release::{EXTENSION, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
@@ -41,7 +41,8 @@ impl TransparentSet {
     ///
     /// # Errors
     /// `install-product-unknown`, `install-version-unknown`, `log-consistency-invalid` while a link of the
-    /// lineage is open, `tuf-target-mismatch` for an entry that is not a release's.
+    /// lineage is open, `tuf-target-mismatch` for an entry that is not a release's, `tuf-delegation-path` and the
+    /// other codes of TUF's search if the product lists a path that it does not speak for.
     pub fn select(&self, wanted: &Wanted<'_>) -> Result<Vec<Verified<Release>>, VerifyError> {
         let releases = self.releases(wanted.product)?;
         let here = || releases.iter().filter(|release| release.path.platform == *wanted.platform);
@@ -73,18 +74,29 @@ impl TransparentSet {
     /// As [`TransparentSet::select`]; an unknown digest is an empty list.
     pub fn find(&self, sha256: Sha256Digest, length: u64) -> Result<Vec<Verified<Release>>, VerifyError> {
         let mut found = Vec::new();
+        let mut refused = None;
         for product in self.products() {
             let Some(role) = self.tuf().role(product.as_str()) else { continue };
             if !role.targets().any(|(_, entry)| entry.hashes.sha256 == Some(sha256) && entry.length == length)
             {
                 continue;
             }
-            let releases = self.releases(&product)?;
+            let releases = match self.releases(&product) {
+                Ok(releases) => releases,
+                // What is wrong with one product is no reason to doubt another.
+                Err(error) => {
+                    refused = Some(error);
+                    continue;
+                }
+            };
             let same =
                 releases.into_iter().filter(|release| release.sha256 == sha256 && release.length == length);
             found.extend(self.vouch(&product, same.collect())?);
         }
-        Ok(found)
+        match refused {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// Every file of every version of a product, lowest version first.
@@ -118,8 +130,9 @@ impl TransparentSet {
             .and_then(|text| text.parse().ok());
         let mut releases = Vec::new();
         for (path, entry) in role.targets() {
+            self.check_speaks_for(product.as_str(), path)?;
             let Ok(path) = path.parse::<TargetPath>() else { continue };
-            if path.product != *product || !self.speaks_for(product.as_str(), &path.to_string()) {
+            if path.product != *product {
                 continue;
             }
             releases.push(self.release(path, entry, floor.clone())?);
@@ -142,9 +155,41 @@ impl TransparentSet {
         Ok(releases)
     }
 
-    /// Whether TUF's search for `path` ends at `role`.
-    fn speaks_for(&self, role: &str, path: &str) -> bool {
-        matches!(self.tuf().find_target(path), Ok(Search::Found(found)) if found.role == role)
+    /// A role to load before [`TransparentSet::select`] can judge this product, and the role that delegates to it.
+    ///
+    /// TUF's search asks roles in the order of their delegations: one that comes before the product's and covers its
+    /// paths must be heard, with whatever it delegates to. In our own repositories there is none.
+    pub fn missing_for(&self, product: &str) -> Option<(String, String)> {
+        let roles = self.tuf().targets()?.delegations()?.roles();
+        let place = roles.iter().position(|role| role.name == product)?;
+        let role = self.tuf().role(product)?;
+        if !roles[..place].iter().any(|before| may_cover(&before.coverage, product)) {
+            return None;
+        }
+        role.targets().find_map(|(path, _)| match self.tuf().find_target(path) {
+            Ok(Search::Load { role, delegator }) => Some((role, delegator)),
+            _ => None,
+        })
+    }
+
+    /// Refuses a path that the product's role lists without being the one that speaks for it (attacks M14, M15).
+    fn check_speaks_for(&self, product: &str, path: &str) -> Result<(), VerifyError> {
+        let delegations = self.tuf().targets().and_then(|targets| targets.delegations());
+        let covering = delegations.map(|delegations| delegations.roles_for(path)).unwrap_or_default();
+        if !covering.iter().any(|(role, _)| role == product) {
+            let (role, path) = (product.to_owned(), path.to_owned());
+            return Err(TufError::DelegationPath { role, path }.into());
+        }
+        let unheard = |other: &str| VerifyError::SpokenFor {
+            role: product.to_owned(),
+            path: path.to_owned(),
+            other: other.to_owned(),
+        };
+        match self.tuf().find_target(path)? {
+            Search::Found(found) if found.role == product => Ok(()),
+            Search::Found(found) => Err(unheard(found.role)),
+            Search::Load { role, .. } => Err(unheard(&role)),
+        }
     }
 
     fn release(
@@ -163,12 +208,23 @@ impl TransparentSet {
             repository: self.anchor(),
             length: entry.length,
             sha256,
+            sha512: entry.hashes.sha512,
             channel: info.channel,
             mode: info.mode,
             newest: path.version.clone(),
             floor,
             path,
         })
+    }
+}
+
+/// Whether a delegation may cover a path below `product/`. Says yes where that would take a closer look.
+fn may_cover(coverage: &Coverage, product: &str) -> bool {
+    match coverage {
+        Coverage::Paths(patterns) => {
+            patterns.iter().any(|pattern| matches(pattern.split('/').next().unwrap_or_default(), product))
+        }
+        Coverage::HashPrefixes(_) => true,
     }
 }
 

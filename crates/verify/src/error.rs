@@ -113,6 +113,24 @@ pub enum VerifyError {
         /// The platform.
         platform: String,
     },
+    /// Another role comes first and speaks for a path that a product lists, or could not be heard.
+    #[error("`{}` lists `{}`, for which `{}` is asked first", escape(.role), escape(.path), escape(.other))]
+    SpokenFor {
+        /// The product's role.
+        role: String,
+        /// The path.
+        path: String,
+        /// The role that comes first.
+        other: String,
+    },
+    /// The file is another writing of the one that is logged.
+    #[error("{} version {version} is written otherwise than the file that is logged", escape(.role))]
+    Noncanonical {
+        /// The role.
+        role: String,
+        /// Its version.
+        version: u64,
+    },
     /// A release's entry lacks what ours always have.
     #[error("the entry of `{}` is not that of a release: {reason}", escape(.path))]
     ReleaseMalformed {
@@ -145,6 +163,8 @@ impl Explain for VerifyError {
             Self::LineageDamaged => code::STATE_DAMAGED,
             Self::ProductUnknown { .. } => code::INSTALL_PRODUCT_UNKNOWN,
             Self::VersionUnknown { .. } => code::INSTALL_VERSION_UNKNOWN,
+            Self::SpokenFor { .. } => code::TUF_DELEGATION_PATH,
+            Self::Noncanonical { .. } => code::TUF_NONCANONICAL,
             Self::ReleaseMalformed { .. } => code::TUF_TARGET_MISMATCH,
             Self::FileUnknown { .. } => code::VERIFY_UNKNOWN_FILE,
         }

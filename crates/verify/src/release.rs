@@ -4,7 +4,7 @@ use core::fmt;
 
 use countersign_base::json::Json;
 use countersign_base::name::{Channel, TargetPath, Version};
-use countersign_base::{Anchor, Sha256Digest};
+use countersign_base::{Anchor, Sha256Digest, Sha512Digest};
 
 use crate::error::VerifyError;
 
@@ -24,6 +24,8 @@ pub struct Release {
     pub length: u64,
     /// SHA-256 of the content.
     pub sha256: Sha256Digest,
+    /// SHA-512 of the content, if it is listed: then whoever takes the content in must compare it too.
+    pub sha512: Option<Sha512Digest>,
     /// The channel it was released to.
     pub channel: Channel,
     /// Whether it is a program.

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use countersign_base::json::Json;
-use countersign_base::{Anchor, Sha256Digest, Timestamp};
+use countersign_base::json::{self, Json};
+use countersign_base::{Anchor, Sha256Digest, Timestamp, canonical};
 use countersign_crypto::sha256;
 use countersign_tlog::policy::Policy;
 use countersign_tlog::proof::TlogProof;
@@ -299,6 +299,10 @@ impl TransparentSet {
             && leaf.length == document.bytes.len() as u64
             && leaf.sha256 == sha256;
         if !same {
+            let of_this = leaf.repository == self.anchor && leaf.role == role && leaf.version == version;
+            if of_this && is_rewritten(&document.bytes, leaf.sha256) {
+                return Err(VerifyError::Noncanonical { role: role.to_owned(), version });
+            }
             return Err(missing("the proof beside it is of another file"));
         }
         let checked = proof.check(&self.policy, entry, self.now).map_err(refused)?;
@@ -312,6 +316,13 @@ impl TransparentSet {
             cosigners: checked.cosigners().iter().map(|one| (one.key_name.clone(), one.time)).collect(),
         })
     }
+}
+
+/// Whether the canonical form of a file, which is how we write all of ours, is the one of this digest: then the file
+/// says the same, and its signatures are good, yet it is not the file that was logged (attack M19). Tells two refusals
+/// apart.
+fn is_rewritten(bytes: &[u8], logged: Sha256Digest) -> bool {
+    json::parse(bytes).is_ok_and(|value| sha256(&canonical::rfc8785(&value)) == logged)
 }
 
 /// What a root carries in `x-countersign`: the policy's lines.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_base::name::{ProductName, TargetPath, Version};
 use countersign_base::{Anchor, Code, Explain as _, Sha256Digest, Timestamp};
-use countersign_crypto::sha256;
+use countersign_crypto::{sha256, sha512};
 use countersign_verify::{FileMode, Release};
 use tempfile::TempDir;
 
@@ -54,6 +54,7 @@ fn one(text: &str, name: &str, mode: FileMode, content: &[u8]) -> Release {
         repository: Anchor(Sha256Digest([7; 32])),
         length: content.len() as u64,
         sha256: sha256(content),
+        sha512: Some(sha512(content)),
         channel: "stable".parse().unwrap(),
         mode,
         newest: path.version.clone(),
