@@ -144,6 +144,7 @@ impl Explain for KeysError {
 
     fn fix(&self) -> Option<String> {
         match self {
+            Self::NoDirectory { .. } => Some("name the folder that holds the repository's keys".to_owned()),
             Self::NotFound { .. } => {
                 Some("name the directory that holds both NAME.key and NAME.pub of this key".to_owned())
             }

@@ -50,7 +50,7 @@ struct Initialised {
     repository: String,
     keys: String,
     log: String,
-    witnesses: Vec<String>,
+    witness_keys: Vec<String>,
     local_witness: bool,
     #[serde(flatten)]
     published: Published,
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &InitArgs, site: &Site) -> Result<ExitCode, CliError> {
         repository: args.repo.display().to_string(),
         keys: keys.display().to_string(),
         log: done.policy.logs().iter().map(|log| log.key.to_string()).collect::<Vec<_>>().join(" "),
-        witnesses: done.policy.witnesses().iter().map(|one| one.key.to_string()).collect(),
+        witness_keys: done.policy.witnesses().iter().map(|one| one.key.to_string()).collect(),
         local_witness,
         published: Published::new(&done.publication),
         anchor: done.anchor.to_string(),

@@ -86,6 +86,9 @@ impl Report for Installed {
     fn lines(&self) -> Vec<String> {
         let what = match (&self.replaced, self.changed) {
             (_, false) => format!("{} {} is active already", self.product, self.version),
+            (Some(old), true) if *old == self.version => {
+                format!("{} {} is installed anew and active", self.product, self.version)
+            }
             (Some(old), true) => format!("{} {} is active, in place of {old}", self.product, self.version),
             (None, true) => format!("{} {} is installed and active", self.product, self.version),
         };

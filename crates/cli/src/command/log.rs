@@ -74,8 +74,10 @@ impl Report for Proven {
             format!("log {} is whole: {} entries", self.origin, self.size),
             format!("root      {}", self.root),
             format!(
-                "proven    {} tiles, {} entry bundles, {} partial ones of earlier sizes",
-                self.tiles, self.bundles, self.older
+                "proven    {}, {}, {} of earlier sizes",
+                counted(self.tiles, "tile"),
+                counted(self.bundles, "entry bundle"),
+                counted(self.older, "partial file")
             ),
         ];
         if !self.witnesses.is_empty() {
@@ -83,6 +85,11 @@ impl Report for Proven {
         }
         lines
     }
+}
+
+/// A number with its noun.
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliError> {

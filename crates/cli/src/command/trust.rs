@@ -141,7 +141,10 @@ fn add(args: &AddArgs, site: &Site) -> Result<(), CliError> {
         CliError::new(code::TRUST_ANCHOR_MISSING, "a repository is trusted by its anchor, and none was given")
             .fix("get the line beginning with csn1 from the publisher, by another way than the repository itself")
     })?;
-    let anchor: Anchor = anchor.parse()?;
+    let anchor: Anchor = anchor.parse().map_err(|error| {
+        CliError::from(error)
+            .fix("copy the line again, from csn1 to its last character; no part of it can be guessed")
+    })?;
     let location: Location = args.url.parse()?;
     let transport = transport::open(&location);
     let home = machine::home(site)?;
