@@ -5,6 +5,9 @@
 mod attacks;
 mod bad_input;
 mod flips;
+mod interop;
 mod lab;
 mod mirror;
 mod publisher;
+mod server;
+mod snapshots;
