@@ -6,8 +6,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::fs::{CWD, OFlags, RenameFlags};
+
+/// Files that are waited for side by side in [`Disk::sync_all`].
+const MAX_WAITING: usize = 8;
 
 /// A file open for writing, with the path it was opened at.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ pub trait Disk: Send + Sync + core::fmt::Debug {
     fn set_mode(&self, file: &DiskFile, mode: u32) -> io::Result<()>;
     /// Makes the file's bytes survive power loss.
     fn sync(&self, file: &DiskFile) -> io::Result<()>;
+    /// Makes the bytes of all these files survive power loss; after an error any of them may not.
+    fn sync_all(&self, files: &[&DiskFile]) -> io::Result<()> {
+        files.iter().try_for_each(|file| self.sync(file))
+    }
     /// Makes the names in a folder survive power loss.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Renames over whatever file or link is at `to`, in one step.
@@ -91,6 +99,24 @@ impl Disk for RealDisk {
     fn sync(&self, file: &DiskFile) -> io::Result<()> {
         // fdatasync: it also writes the metadata that is needed to read the bytes back, such as the size.
         file.file.sync_data()
+    }
+
+    fn sync_all(&self, files: &[&DiskFile]) -> io::Result<()> {
+        if let [file] = files {
+            return self.sync(file);
+        }
+        // A journal commits all that wait for it at once, so waiting side by side is little more than waiting once.
+        let share = files.len().div_ceil(MAX_WAITING).max(1);
+        thread::scope(|scope| {
+            let wait = |files: &[&DiskFile]| files.iter().try_for_each(|file| self.sync(file));
+            let waiting: io::Result<Vec<_>> = files
+                .chunks(share)
+                .map(|files| thread::Builder::new().spawn_scoped(scope, move || wait(files)))
+                .collect();
+            waiting?.into_iter().try_for_each(|one| {
+                one.join().unwrap_or_else(|_| Err(io::Error::other("the thread that waited for it failed")))
+            })
+        })
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

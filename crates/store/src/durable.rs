@@ -12,6 +12,7 @@
 //!
 //! Every function takes the [`Disk`] first: `&RealDisk` in the product.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -58,19 +59,52 @@ pub fn put_if_absent(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: u32) -> R
     already_there(disk, path, bytes)?.ok_or_else(|| StoreError::Different { path: path.to_owned() })
 }
 
+/// Creates each of these files unless it exists, as [`put_if_absent`] does, but waits for the disk once for all files
+/// and once for each folder. All of them are open at the same time: keep to some hundred.
+///
+/// After an error any of them may be there, each whole.
+pub fn put_all_if_absent(disk: &dyn Disk, files: &[(PathBuf, &[u8])], mode: u32) -> Result<(), StoreError> {
+    let mut folders = BTreeSet::new();
+    let mut staged = Vec::new();
+    for (path, bytes) in files {
+        let folder = parent(path)?;
+        folders.insert(folder);
+        if !holds(path, bytes)? {
+            let mut file = Staged::create(disk, folder, mode)?;
+            file.write_bytes(bytes)?;
+            staged.push((file, path, *bytes));
+        }
+    }
+    let waiting: Vec<&DiskFile> = staged.iter().filter_map(|(staged, ..)| staged.file.as_ref()).collect();
+    if let Some(first) = waiting.first() {
+        disk.sync_all(&waiting).map_err(StoreError::io("sync", &first.path))?;
+    }
+    for (file, path, bytes) in staged {
+        if !file.name_new(path)? && !holds(path, bytes)? {
+            return Err(StoreError::Different { path: path.clone() });
+        }
+    }
+    folders.into_iter().try_for_each(|folder| sync_dir(disk, folder))
+}
+
 /// `AlreadySame` and durable, `None` if absent, an error if different.
 fn already_there(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<Option<Put>, StoreError> {
-    let held = match read(path, bytes.len() as u64) {
-        Err(StoreError::TooLarge { .. }) => return Err(StoreError::Different { path: path.to_owned() }),
-        other => other?,
-    };
-    match held {
-        None => Ok(None),
-        Some(held) if held == bytes => {
-            sync_dir(disk, parent(path)?)?;
-            Ok(Some(Put::AlreadySame))
+    if !holds(path, bytes)? {
+        return Ok(None);
+    }
+    sync_dir(disk, parent(path)?)?;
+    Ok(Some(Put::AlreadySame))
+}
+
+/// Whether the file is there with these bytes; an error if it has others.
+fn holds(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
+    match read(path, bytes.len() as u64) {
+        Ok(None) => Ok(false),
+        Ok(Some(held)) if held == bytes => Ok(true),
+        Ok(Some(_)) | Err(StoreError::TooLarge { .. }) => {
+            Err(StoreError::Different { path: path.to_owned() })
         }
-        Some(_) => Err(StoreError::Different { path: path.to_owned() }),
+        Err(error) => Err(error),
     }
 }
 
@@ -239,15 +273,25 @@ impl<'d> Staged<'d> {
     }
 
     /// Makes it durable at `path` if nothing is there; returns whether it was so.
-    pub fn create_at(mut self, path: &Path) -> Result<bool, StoreError> {
-        let file = self.sync()?;
+    pub fn create_at(self, path: &Path) -> Result<bool, StoreError> {
+        self.sync()?;
+        let disk = self.disk;
+        let created = self.name_new(path)?;
+        if created {
+            sync_dir(disk, parent(path)?)?;
+        }
+        Ok(created)
+    }
+
+    /// Gives it its name if nothing has it; neither bytes nor name are synced here.
+    fn name_new(mut self, path: &Path) -> Result<bool, StoreError> {
+        let file = self.file.as_ref().ok_or_else(finished)?;
         match self.disk.rename_new(&file.path, path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             Err(source) => return Err(StoreError::Io { operation: "rename", path: path.to_owned(), source }),
         }
         self.file = None;
-        sync_dir(self.disk, parent(path)?)?;
         Ok(true)
     }
 

@@ -14,6 +14,8 @@ use crate::name;
 
 /// Largest object, in bytes: a full entry bundle of largest entries is under 17 MiB.
 pub const MAX_OBJECT_BYTES: u64 = 64 * 1024 * 1024;
+/// Objects that are written side by side: each is an open file.
+const MAX_TOGETHER: usize = 128;
 
 /// Named byte strings that never change.
 ///
@@ -24,6 +26,11 @@ pub trait Objects: Send + Sync + core::fmt::Debug {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Creates the object; [`StoreError::Different`] if it exists with other bytes, and then it is unchanged.
     fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError>;
+    /// Creates several objects as `put_if_absent` does, waiting for the disk as few times as it can. After an error any
+    /// of them may be there.
+    fn put_all_if_absent(&self, objects: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        objects.iter().try_for_each(|(name, bytes)| self.put_if_absent(name, bytes).map(drop))
+    }
     /// Names of all objects below a folder (`""` is the whole store), sorted bytewise.
     fn list(&self, folder: &str) -> Result<Vec<String>, StoreError>;
 }
@@ -145,6 +152,22 @@ impl Objects for Dir {
         }
         self.make_folders(name)?;
         durable::put_if_absent(&*self.disk, &path, bytes, self.mode)
+    }
+
+    fn put_all_if_absent(&self, objects: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        for objects in objects.chunks(MAX_TOGETHER) {
+            let mut files = Vec::with_capacity(objects.len());
+            for (name, bytes) in objects {
+                let path = self.path(name)?;
+                if bytes.len() as u64 > MAX_OBJECT_BYTES {
+                    return Err(StoreError::TooLarge { path, limit: MAX_OBJECT_BYTES });
+                }
+                self.make_folders(name)?;
+                files.push((path, bytes.as_slice()));
+            }
+            durable::put_all_if_absent(&*self.disk, &files, self.mode)?;
+        }
+        Ok(())
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {

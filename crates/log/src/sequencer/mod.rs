@@ -189,16 +189,15 @@ impl Sequencer {
             core::mem::take(&mut self.pending).into_iter().unzip();
         let bundles = append_to_bundles(self.edge.size(), &self.partial, &entries).map_err(broken)?;
         let tiles = self.edge.append(&leaves).map_err(broken)?;
-        for (id, bytes) in &bundles {
-            self.public.put_if_absent(&id.path(), bytes)?;
-        }
-        for tile in &tiles {
-            self.public.put_if_absent(&tile.id.path(), &tile.bytes)?;
-        }
-        self.partial = match bundles.into_iter().next_back() {
-            Some((id, bytes)) if !id.is_full() => bytes,
+        let partial = match bundles.last() {
+            Some((id, bytes)) if !id.is_full() => bytes.clone(),
             _ => Vec::new(),
         };
+        let bundles = bundles.into_iter().map(|(id, bytes)| (id.path(), bytes));
+        let tiles = tiles.into_iter().map(|tile| (tile.id.path(), tile.bytes));
+        let files: Vec<_> = bundles.chain(tiles).collect();
+        self.public.put_all_if_absent(&files)?;
+        self.partial = partial;
         self.pending_bytes = 0;
 
         let next = Checkpoint::new(&self.key.origin, self.edge.size(), self.edge.root())

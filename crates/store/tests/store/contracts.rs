@@ -126,3 +126,33 @@ fn a_link_is_swapped_in_one_step() {
     assert!(durable::remove(&RealDisk, &link).unwrap());
     assert!(!durable::remove(&RealDisk, &link).unwrap());
 }
+
+#[test]
+fn of_objects_put_together_one_that_differs_is_refused_and_unchanged() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = Dir::open(temp.path()).unwrap();
+    dir.put_if_absent("a/2", b"two").unwrap();
+    let objects = |second: &[u8]| {
+        [("a/1", b"one".as_slice()), ("a/2", second), ("b/3", b"three")]
+            .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+    };
+    let error = dir.put_all_if_absent(&objects(b"other")).unwrap_err();
+    assert!(matches!(error, StoreError::Different { path } if path.ends_with("a/2")));
+    assert_eq!(dir.list("").unwrap(), ["a/2"]);
+    dir.put_all_if_absent(&objects(b"two")).unwrap();
+    assert_eq!(dir.list("").unwrap(), ["a/1", "a/2", "b/3"]);
+    assert_eq!(dir.get("a/2").unwrap().unwrap(), b"two");
+}
+
+#[test]
+fn many_objects_are_put_together() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = Dir::open(temp.path()).unwrap();
+    let objects: Vec<_> =
+        (0..300_u16).map(|n| (format!("{}/{n}", n % 7), n.to_be_bytes().to_vec())).collect();
+    dir.put_all_if_absent(&objects).unwrap();
+    assert_eq!(dir.list("").unwrap().len(), objects.len());
+    for (name, bytes) in &objects {
+        assert_eq!(dir.get(name).unwrap().as_ref(), Some(bytes));
+    }
+}

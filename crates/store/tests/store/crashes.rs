@@ -86,6 +86,27 @@ fn objects_in_new_folders_are_whole_or_absent_and_there_once_promised() {
 }
 
 #[test]
+fn objects_put_together_are_whole_or_absent_and_all_there_once_promised() {
+    let names = ["tile/0/x001/000", "tile/0/x001/001", "tile/1/000", "old"];
+    let objects = names.map(|name| (name.to_owned(), name.as_bytes().to_vec()));
+    at_every_step(
+        |root| {
+            Dir::open(&root.join("log")).unwrap().put_if_absent("old", b"old").unwrap();
+        },
+        |disk, root| Dir::open_on(disk, &root.join("log"), 0o644)?.put_all_if_absent(&objects),
+        |outcome, after, case| {
+            let dir = Dir::open(&after.join("log")).unwrap();
+            for name in dir.list("").unwrap() {
+                assert_eq!(dir.get(&name).unwrap().unwrap(), name.as_bytes(), "{case}");
+            }
+            for name in names.iter().filter(|_| outcome.is_ok()) {
+                assert!(dir.get(name).unwrap().is_some(), "{case}: {name} was promised");
+            }
+        },
+    );
+}
+
+#[test]
 fn a_second_process_makes_durable_what_the_first_left_in_the_cache() {
     // The first process dies at any step; the second finds its files, answers, and then the power goes.
     let first = |disk: Arc<dyn Disk>, root: &Path| -> Result<(), StoreError> {
