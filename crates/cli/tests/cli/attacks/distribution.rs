@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -330,4 +330,67 @@ fn d15_fifty_at_once_end_in_one_order() {
     cut_short(&mut machine.command(&rollback), "KILL", Duration::from_millis(2));
     machine.run(&update).ok();
     machine.run(&["fsck", "--root", &root]).ok();
+}
+
+/// Runs `script` with `sh` where mounts are its own and vanish with it; `$0` is the binary. `None` where that needs
+/// rights that this test does not have.
+fn with_mounts(machine: &Lab, script: &str) -> Option<String> {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c"]).arg(format!("mount -t tmpfs none /mnt || exit 77\n{script}"));
+    command.arg(env!("CARGO_BIN_EXE_countersign")).current_dir(machine.path("")).stdin(Stdio::null());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let Ok(output) = command.output() else {
+        println!("not run: there is no `unshare` here");
+        return None;
+    };
+    if matches!(output.status.code(), Some(1 | 77)) && output.stdout.is_empty() {
+        println!("not run: {}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// The `error[CODE]` lines and exit statuses that a script printed.
+fn outcomes(seen: &str) -> Vec<&str> {
+    let head = |line: &'_ str| line.starts_with("error[") || line.starts_with("exit ");
+    seen.lines().filter(|line| head(line)).map(|line| line.split(": ").next().unwrap()).collect()
+}
+
+const UPDATE: &str = "\"$0\" --home home update acme/node --root $ROOT >/dev/null; echo exit $?";
+
+#[test]
+fn d14_a_disk_that_is_full_read_only_or_another_one_blocks_nothing_that_runs() {
+    let (_publisher, machine) = outdated();
+    // A real full disk: room for what is installed and for the new metadata, not for the new files.
+    let full = format!(
+        "exec 2>&1; ROOT=small; mkdir small; mount -t tmpfs -o size=48k none small; cp -a root/. small/
+        head -c 1m /dev/zero > small/filler; {UPDATE}; small/node/current/node
+        rm small/filler; mount -o remount,size=1m small; {UPDATE}; small/node/current/node"
+    );
+    let Some(seen) = with_mounts(&machine, &full) else { return };
+    assert_eq!(outcomes(&seen), ["error[install-storage-failed]", "exit 3", "exit 0"], "{seen}");
+    assert!(seen.contains("\nnode 1.0.0\n") && seen.ends_with("node 1.1.0\n"), "{seen}");
+
+    // Read-only: looking works, changing does not.
+    let read_only = format!(
+        "exec 2>&1; ROOT=root; mount --bind root root; mount -o remount,ro,bind root; {UPDATE}; root/node/current/node
+        for look in list status fsck; do \"$0\" --home home $look --root root >/dev/null; echo exit $?; done"
+    );
+    let seen = with_mounts(&machine, &read_only).unwrap();
+    assert_eq!(
+        outcomes(&seen),
+        ["error[install-storage-failed]", "exit 3", "exit 0", "exit 0", "exit 0"],
+        "{seen}"
+    );
+
+    // The store on another file system: its files cannot be linked into a generation.
+    let other = format!(
+        "exec 2>&1; ROOT=root; cp -a root/.countersign/store kept; mount -t tmpfs none root/.countersign/store
+        cp -a kept/. root/.countersign/store/; {UPDATE}; root/node/current/node"
+    );
+    let seen = with_mounts(&machine, &other).unwrap();
+    assert_eq!(outcomes(&seen), ["error[install-storage-failed]", "exit 3"], "{seen}");
+    assert!(seen.ends_with("node 1.0.0\n"), "{seen}");
+    machine.node("update").ok();
+    assert_eq!(active(&machine.path("root")).as_ref(), Some(&files("1.1.0")));
 }
