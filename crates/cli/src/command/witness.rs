@@ -65,12 +65,13 @@ pub(crate) struct ServeArgs {
 pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, CliError> {
     let WitnessCommand::Serve(args) = command;
     let logs = read_logs(&args.log, args.logs.as_deref())?;
+    // An address that cannot be had is told before a key is made.
+    let listening = Listening::bind(&args.listen)?;
     let keys = KeyDir::open_or_create(&args.dir)?;
     let mut passphrases = Passphrases::new(&site.out);
     let key = key(&keys, args, &mut passphrases, site)?;
     let signer = keys.signer(&key, &mut |info: &KeyInfo| passphrases.open(info))?;
     let witness = Witness::open(&args.dir.join(STATE), &key.holder, vec![signer], logs)?;
-    let listening = Listening::bind(&args.listen)?;
     let url = listening.url();
     let vkeys: Vec<String> = witness.verifiers().iter().map(ToString::to_string).collect();
     if args.log.is_empty() && args.logs.is_none() {

@@ -76,6 +76,16 @@ fn publishing_commands_refuse_what_is_not_there() {
     refuse("serve %repo --listen nowhere", code::SERVE_FAILED);
     refuse("log fsck %none", code::PUBLISH_REPO_MISSING);
     refuse("log fsck %repo/log --vkey nonsense", code::USAGE);
+    refuse("witness serve %new --listen 127.0.0.1:0 --unencrypted", code::USAGE);
+    refuse("witness serve %new --name w.example --listen 127.0.0.1:0", code::KEY_PASSPHRASE_MISSING);
+    refuse("witness serve %new --name w.example --listen nowhere --unencrypted", code::SERVE_FAILED);
+    let witness = "witness serve %new --name w.example --listen 127.0.0.1:0 --unencrypted";
+    refuse(&format!("{witness} --log nonsense"), code::USAGE);
+    refuse(&format!("{witness} --logs %none"), code::FILE_NOT_FOUND);
+    refuse(
+        "witness serve %file --name w.example --listen 127.0.0.1:0 --unencrypted",
+        code::KEY_STORAGE_FAILED,
+    );
     refuse("explain no-such-code", code::EXPLAIN_UNKNOWN);
     refuse("no-such-command", code::USAGE);
 }
@@ -117,6 +127,11 @@ fn using_commands_refuse_what_is_not_there() {
     refuse("rollback acme/node --root %none", code::INSTALL_NOT_INSTALLED);
     refuse("rollback acme/node --root %root", code::INSTALL_NO_PREVIOUS);
     refuse("status acme/node --root %none", code::INSTALL_NOT_INSTALLED);
+    refuse("history acme/node --root %none", code::INSTALL_NOT_INSTALLED);
+    refuse("fsck acme/node --root %none", code::INSTALL_NOT_INSTALLED);
+    refuse("run acme/node --root %none", code::INSTALL_NOT_INSTALLED);
+    refuse("run acme/node --root %root --file none", code::FILE_NOT_FOUND);
+    refuse("run acme/node --root %root --file data.bin", code::FILE_UNREADABLE);
     refuse("list none/node", code::TRUST_REPO_UNKNOWN);
 }
 
