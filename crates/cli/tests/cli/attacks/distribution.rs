@@ -164,7 +164,7 @@ fn d05_nothing_below_the_floor_becomes_active() {
     // (b) the user asks for it, also with --downgrade
     install_old(&machine, &[]).refused(code::INSTALL_BELOW_FLOOR);
     install_old(&machine, &["--downgrade"]).refused(code::INSTALL_BELOW_FLOOR);
-    // (e) rollback's target is below the floor
+    // (e) rollback's target is below the floor; the health gate will call the same rollback
     machine.run(&["rollback", "acme/node", "--root", &root]).refused(code::INSTALL_BELOW_FLOOR);
     assert!(machine.state() == before);
     // (a) a mirror serves the older release to a machine that has forgotten the newer metadata
@@ -299,6 +299,7 @@ fn d14_a_full_disk_leaves_the_old_generation_running() {
     assert_eq!(machine.installed(), "node 1.1.0\n");
 }
 
+/// Install, update and rollback of one root; `gc` joins them when it is a command.
 #[test]
 fn d15_fifty_at_once_end_in_one_order() {
     let (_publisher, machine) = outdated();
