@@ -13,7 +13,7 @@ use std::process::Command;
 
 use crate::sh;
 use clock::{Runs, disk_sync, median_wall, peak_memory};
-use site::{RELEASE_BYTES, Site};
+use site::Site;
 use table::{Row, Table};
 
 pub(crate) const DEFAULT_RUNS: usize = 11;
@@ -39,7 +39,7 @@ pub(crate) fn run(root: &Path, runs: usize) -> bool {
         refresh(&site, runs, &mut table);
         publish(&site, runs, &mut table);
         install(&site, runs, &mut table);
-        append(root, &mut table);
+        append(root, &folder, &mut table);
         Ok(())
     });
     print!("{table}");
@@ -59,7 +59,7 @@ fn build(root: &Path) -> Result<PathBuf, String> {
 
 /// `verify FILE`, offline, beside hashing the same file with openssl and verifying it with minisign.
 fn verify(site: &Site, runs: Runs, table: &mut Table) {
-    let verify = || site.user(["verify"], [site.file.as_path()]);
+    let verify = || site.verify(&site.file);
     let ours = median_wall(runs, verify);
     let hash = sh::find("openssl").map(|openssl| {
         median_wall(runs, || {
@@ -70,14 +70,20 @@ fn verify(site: &Site, runs: Runs, table: &mut Table) {
     });
     // 8 ms where openssl takes 10.5: the budget moves with the machine.
     let budget = hash.as_ref().and_then(|hash| hash.as_ref().ok()).map(|hash| hash * 8.0 / 10.5);
-    let megabytes = RELEASE_BYTES >> 20;
     table.add(
-        Row::new(format!("verify FILE, {megabytes} MiB, offline, cold process"), "ms", ours)
+        Row::new("verify FILE, 10 MiB, offline, cold process", "ms", ours)
             .budget(budget.unwrap_or(8.0))
             .peer("openssl dgst", hash)
             .peer("minisign -V", minisign(site, runs)),
     );
     table.add(Row::new("  its peak memory", "MiB", peak_memory(verify())).budget(20.0));
+    let beside = median_wall(runs, || site.verify(&site.known));
+    let nothing = median_wall(runs, || Command::new("true"));
+    table.add(
+        Row::new("verify FILE, 1 KiB: all but the hashing", "ms", beside)
+            .budget(1.5)
+            .peer("a process that does nothing", Some(nothing)),
+    );
 }
 
 fn minisign(site: &Site, runs: Runs) -> Option<Result<f64, String>> {
@@ -144,45 +150,50 @@ fn publish(site: &Site, runs: Runs, table: &mut Table) {
 
 /// What `install` takes beyond copying and hashing the same bytes.
 fn install(site: &Site, runs: Runs, table: &mut Table) {
-    let copies = site.fresh_folders("copy");
-    let copy = median_wall(runs, || {
-        let mut copy = Command::new("sh");
-        let script = "mkdir -p \"$2\" && cp \"$1\" \"$2/copy\" && sync \"$2/copy\" && openssl dgst -sha256 \"$2/copy\"";
-        copy.args(["-c", script, "sh"]).arg(&site.file).arg(copies.next());
-        copy
-    });
-    let roots = site.fresh_folders("install");
-    let ours = median_wall(runs, || site.user(["install", "local/big", "--root"], [roots.next().as_path()]));
-    let overhead = ours.and_then(|ours| copy.map(|copy| ours - copy));
-    table.add(
-        Row::new("install from a directory, 10 MiB, over copy + sync + hash", "ms", overhead).budget(50.0),
-    );
+    for (product, file, size) in [("big", &site.file, "10 MiB"), ("huge", &site.huge, "100 MiB")] {
+        let copies = site.fresh_folders("copy");
+        let copy = median_wall(runs, || {
+            let mut copy = Command::new("sh");
+            let script =
+                "mkdir -p \"$2\" && cp \"$1\" \"$2/copy\" && sync \"$2/copy\" && sha256sum \"$2/copy\"";
+            copy.args(["-c", script, "sh"]).arg(file).arg(copies.next());
+            copy
+        });
+        copies.remove();
+        let roots = site.fresh_folders("install");
+        let product = format!("local/{product}");
+        let ours = median_wall(runs, || site.user(["install", &product, "--root"], [roots.next().as_path()]));
+        roots.remove();
+        let overhead = ours.and_then(|ours| copy.clone().map(|copy| ours - copy));
+        table.add(
+            Row::new(format!("install, {size}, over copy + sync + hash"), "ms", overhead)
+                .budget(50.0)
+                .peer("cp, sync and sha256sum", Some(copy)),
+        );
+    }
 }
 
 /// Entries a second in process: the log crate's own program, as this one links no log.
-fn append(root: &Path, table: &mut Table) {
-    let example = root.join("crates/log/examples/append.rs");
-    let ours = if example.is_file() {
-        let mut append = sh::cargo(root);
-        append.args([
-            "run",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--package",
-            "countersign-log",
-            "--example",
-            "append",
-        ]);
-        sh::output(&mut append).and_then(|out| {
-            let first = out.split_whitespace().next().unwrap_or_default();
-            first.parse().map_err(|_| format!("its first word is not a number: `{first}`"))
-        })
-    } else {
-        Err("crates/log/examples/append.rs does not exist".to_owned())
-    };
+fn append(root: &Path, folder: &Path, table: &mut Table) {
+    let rate = run_append(root, &folder.join("log-many"), 256).map(|told| told.0);
     table.add(
-        Row::new("log append, 1 KiB, in process, durable and integrated", "entries/s", ours)
+        Row::new("log, 1 KiB entries, in process, durable and integrated", "entries/s", rate)
             .at_least(171_200.0),
     );
+    // 16 writers with 16 entries each: as many in flight as the budget's 256 writers.
+    let wait = run_append(root, &folder.join("log-few"), 16).map(|told| told.1);
+    table.add(Row::new("  wait for an index, 256 entries in flight, median", "ms", wait).budget(3.0));
+}
+
+/// Entries a second, and the median wait.
+fn run_append(root: &Path, folder: &Path, writers: u32) -> Result<(f64, f64), String> {
+    let mut append = sh::cargo(root);
+    append.args(["run", "--release", "--locked", "--quiet", "--package", "countersign-log"]);
+    append.args(["--example", "append", "--"]).arg(folder).arg(writers.to_string());
+    let told = sh::output(&mut append)?;
+    let mut numbers = told.split_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(rate)), Some(Ok(wait))) => Ok((rate, wait)),
+        _ => Err(format!("it says `{}`", told.trim())),
+    }
 }

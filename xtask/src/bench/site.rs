@@ -8,17 +8,21 @@ use std::process::{Child, Command, Stdio};
 
 use crate::sh;
 
-/// The size of the large release.
-pub(super) const RELEASE_BYTES: usize = 10 << 20;
-
-/// A repository with the products `big` (10 MiB), `small` (1 MiB) and `tiny` (1 KiB), trusted by a user.
+/// A publisher's repositories and a user's home, with the files that are released.
+///
+/// `repository` has the products `big` (10 MiB), `huge` (100 MiB), `small` (1 MiB) and `tiny`; `single` has one
+/// release, of `big` and `known`.
 pub(super) struct Site {
     binary: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) repository: PathBuf,
-    /// The released file of `big`.
+    /// 10 MiB.
     pub(super) file: PathBuf,
-    /// The file that `tiny` is released from.
+    /// 100 MiB.
+    pub(super) huge: PathBuf,
+    /// 1 KiB, released.
+    pub(super) known: PathBuf,
+    /// 1 KiB, to be released again and again.
     pub(super) tiny: PathBuf,
     anchor: String,
 }
@@ -35,42 +39,62 @@ impl Site {
             folder: folder.to_owned(),
             repository: folder.join("repository"),
             file: folder.join("big.bin"),
+            huge: folder.join("huge.bin"),
+            known: folder.join("known.bin"),
             tiny: folder.join("tiny.bin"),
             anchor: String::new(),
         };
         let small = folder.join("small.bin");
-        for (path, length) in [(&site.file, RELEASE_BYTES), (&small, 1 << 20), (&site.tiny, 1 << 10)] {
+        let files = [(&site.file, 10 << 20), (&site.huge, 100 << 20), (&small, 1 << 20)];
+        for (path, length) in files.into_iter().chain([(&site.known, 1 << 10), (&site.tiny, 1 << 10)]) {
             fs::write(path, noise(length)).map_err(|error| format!("{}: {error}", path.display()))?;
         }
-        let said = sh::output(site.publisher("init").arg("--unencrypted"))?;
-        site.anchor = said.lines().next_back().unwrap_or_default().to_owned();
-        for product in ["big", "small", "tiny"] {
-            sh::output(site.publisher("product").arg("--unencrypted").arg(product))?;
+        site.anchor = site.start("repository", &["big", "huge", "small", "tiny"])?;
+        for (product, file) in [("big", &site.file), ("huge", &site.huge), ("small", &small)] {
+            sh::output(&mut site.release(product, "1.0.0", file))?;
         }
-        sh::output(&mut site.release("big", "1.0.0", &site.file))?;
-        sh::output(&mut site.release("small", "1.0.0", &small))?;
-        let url = format!("file://{}", site.repository.display());
-        sh::output(&mut site.user(["trust", "add", "local", &url, &site.anchor], []))?;
+        site.trust("home", "local", "repository", &site.anchor)?;
+        let anchor = site.start("single", &["big"])?;
+        let both = [site.file.as_path(), site.known.as_path()];
+        sh::output(site.publisher(&["release"], "single").args(["big", "1.0.0"]).args(both))?;
+        site.trust("verifier", "single", "single", &anchor)?;
         Ok(site)
     }
 
-    /// `countersign init|product add` on the repository with its keys.
-    fn publisher(&self, command: &str) -> Command {
-        let mut publisher = Command::new(&self.binary);
-        publisher.arg(command);
-        if command == "product" {
-            publisher.arg("add");
+    /// A new repository with these products; its anchor.
+    fn start(&self, repository: &str, products: &[&str]) -> Result<String, String> {
+        let said = sh::output(self.publisher(&["init"], repository).arg("--unencrypted"))?;
+        for product in products {
+            sh::output(self.publisher(&["product", "add"], repository).arg("--unencrypted").arg(product))?;
         }
-        publisher.arg(&self.repository).arg("--keys").arg(self.folder.join("keys"));
+        Ok(said.lines().next_back().unwrap_or_default().to_owned())
+    }
+
+    /// A command of the publisher, on a repository with its keys.
+    fn publisher(&self, words: &[&str], repository: &str) -> Command {
+        let mut publisher = Command::new(&self.binary);
+        publisher.args(words).arg(self.folder.join(repository));
+        publisher.arg("--keys").arg(self.folder.join(format!("{repository}-keys")));
         publisher
     }
 
     /// `countersign release` of one file.
     pub(super) fn release(&self, product: &str, version: &str, file: &Path) -> Command {
-        let mut release = Command::new(&self.binary);
-        release.arg("release").arg(&self.repository).args([product, version]).arg(file);
-        release.arg("--keys").arg(self.folder.join("keys"));
+        let mut release = self.publisher(&["release"], "repository");
+        release.args([product, version]).arg(file);
         release
+    }
+
+    /// Lets the user of a home trust a repository as it lies in its folder.
+    fn trust(&self, home: &str, name: &str, repository: &str, anchor: &str) -> Result<(), String> {
+        let url = format!("file://{}", self.folder.join(repository).display());
+        sh::output(self.at(home).args(["trust", "add", name, &url, anchor])).map(drop)
+    }
+
+    fn at(&self, home: &str) -> Command {
+        let mut user = Command::new(&self.binary);
+        user.arg("--home").arg(self.folder.join(home)).arg("--quiet");
+        user
     }
 
     /// A command of the user: words, then paths.
@@ -79,9 +103,16 @@ impl Site {
         words: [&str; W],
         paths: [&Path; P],
     ) -> Command {
-        let mut user = Command::new(&self.binary);
-        user.arg("--home").arg(self.folder.join("home")).arg("--quiet").args(words).args(paths);
+        let mut user = self.at("home");
+        user.args(words).args(paths);
         user
+    }
+
+    /// `verify` by the user who trusts the repository with one release.
+    pub(super) fn verify(&self, file: &Path) -> Command {
+        let mut verify = self.at("verifier");
+        verify.arg("verify").arg(file);
+        verify
     }
 
     /// Serves the repository on loopback until the value is dropped.
@@ -134,6 +165,13 @@ impl FreshFolders {
     pub(super) fn next(&self) -> PathBuf {
         self.count.set(self.count.get() + 1);
         self.stem.with_extension(self.count.get().to_string())
+    }
+
+    /// Removes what was made there, to give its space back.
+    pub(super) fn remove(&self) {
+        for count in 1..=self.count.get() {
+            let _ = fs::remove_dir_all(self.stem.with_extension(count.to_string()));
+        }
     }
 }
 
