@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use countersign_base::Sha256Digest;
-use countersign_base::json::Json;
 use countersign_base::name::{Channel, Platform, ProductName, TargetPath, Version};
 use countersign_tuf::metadata::{Coverage, TargetFile, matches};
 use countersign_tuf::{Role as _, Search, TufError};
@@ -23,7 +22,7 @@ pub struct Wanted<'a> {
     pub product: &'a ProductName,
     /// The platform.
     pub platform: &'a Platform,
-    /// This version of any channel; `None` for the newest of `channel`.
+    /// This version of any channel, of `channel` where it was released to several; `None` for the newest of `channel`.
     pub version: Option<&'a Version>,
     /// The channel to take the newest from.
     pub channel: &'a Channel,
@@ -53,8 +52,14 @@ impl TransparentSet {
                 .map(|release| &release.path.version)
                 .max(),
         };
+        let of_version = || here().filter(|release| Some(&release.path.version) == version);
+        // A version can have been released to several channels, each with files of its own: one of them is meant.
+        let channel = of_version()
+            .map(|release| &release.channel)
+            .find(|channel| *channel == wanted.channel)
+            .or_else(|| of_version().map(|release| &release.channel).next());
         let files: Vec<_> =
-            here().filter(|release| Some(&release.path.version) == version).cloned().collect();
+            of_version().filter(|release| Some(&release.channel) == channel).cloned().collect();
         if files.is_empty() {
             return Err(VerifyError::VersionUnknown {
                 product: wanted.product.to_string(),
@@ -123,11 +128,14 @@ impl TransparentSet {
     fn releases(&self, product: &ProductName) -> Result<Vec<Release>, VerifyError> {
         let unknown = || VerifyError::ProductUnknown { product: product.to_string() };
         let role = self.tuf().role(product.as_str()).ok_or_else(unknown)?;
-        let floor = role
-            .extension(EXTENSION)
-            .and_then(|extension| extension.get("floor"))
-            .and_then(Json::as_str)
-            .and_then(|text| text.parse().ok());
+        let floor = match role.extension(EXTENSION).and_then(|extension| extension.get("floor")) {
+            None => None,
+            Some(floor) => Some(floor.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+                // One that is not understood is no floor of zero.
+                let reason = "the product's floor is not a version";
+                VerifyError::ReleaseMalformed { path: product.to_string(), reason }
+            })?),
+        };
         let mut releases = Vec::new();
         for (path, entry) in role.targets() {
             self.check_speaks_for(product.as_str(), path)?;
@@ -142,10 +150,11 @@ impl TransparentSet {
             releases.iter().map(|release| (release.channel.clone(), release.path.platform.clone())).collect();
         for (channel, platform) in keys {
             let same = |release: &&Release| release.channel == channel && release.path.platform == platform;
-            let Some(newest) = releases.iter().filter(same).map(|release| release.path.version.clone()).max()
-            else {
-                continue;
-            };
+            let versions = || releases.iter().filter(same).map(|release| &release.path.version);
+            // What no machine takes by itself makes no other version old.
+            let automatic = releases.iter().filter(same).filter(|release| is_automatic(release));
+            let newest = automatic.map(|release| &release.path.version).max().or_else(|| versions().max());
+            let Some(newest) = newest.cloned() else { continue };
             for release in &mut releases {
                 if release.channel == channel && release.path.platform == platform {
                     release.newest = newest.clone();

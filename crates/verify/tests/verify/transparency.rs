@@ -6,7 +6,7 @@ use countersign_crypto::sha256;
 use countersign_testkit::sim::{PRODUCT, Sim};
 use countersign_verify::{Document, Lineage, TransparentSet, Verified, VerifyError, Wanted};
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-21T14:00:00Z".parse().unwrap()
 }
 
@@ -17,7 +17,7 @@ fn document(sim: &Sim, role: &str) -> Document {
 }
 
 /// What a client does on a first run, without the consistency proofs.
-fn load(sim: &Sim) -> Result<TransparentSet, VerifyError> {
+pub(crate) fn load(sim: &Sim) -> Result<TransparentSet, VerifyError> {
     let mut set = TransparentSet::new(sim.anchor(), &document(sim, "root"), Lineage::default(), now())?;
     set.update_timestamp(&sim.files["metadata/timestamp.json"])?;
     set.update_snapshot(&document(sim, "snapshot"))?;
