@@ -1,4 +1,4 @@
-//! HTTP: serves a repository, a log and a witness.
+//! HTTP: serves a repository, its log included, and a witness.
 //!
 //! A repository is static files, so any web server or bucket can serve one; this is the one that needs no
 //! set-up. It serves `metadata/ targets/ attestations/ log/` and nothing else, in constant memory, and holds
