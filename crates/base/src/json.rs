@@ -20,7 +20,7 @@ pub enum Json {
     Bool(bool),
     /// An integer; a fraction or an exponent does not parse.
     Integer(i64),
-    /// Text, exactly as escaped or not escaped in the source.
+    /// Text, with its escapes undone.
     String(String),
     /// An array.
     Array(Vec<Json>),

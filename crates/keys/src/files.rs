@@ -2,8 +2,8 @@
 //!
 //! A file is written under a temporary name in the same folder (`O_EXCL`), synced, given its name only if that is
 //! free (`RENAME_NOREPLACE`, or a hard link where the file system lacks it), and the folder is synced. A crash leaves
-//! either nothing but a temporary file, or the whole file. The `store` crate does this for everything else; it stands
-//! above this one.
+//! either nothing but a temporary file, or the whole file. The `store` crate does this for everything else; it comes
+//! after this one in the order of crates, so it cannot be used here.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
