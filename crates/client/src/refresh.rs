@@ -77,7 +77,7 @@ pub fn refresh(
     run.restore()?;
     run.timestamp()?;
     run.snapshot()?;
-    run.role("targets")?;
+    run.role("targets", "root")?;
     run.products(want)?;
     run.commit()?;
     Ok(Trusted { set: run.set, changes: run.changes, failed: run.failed })
@@ -124,6 +124,20 @@ fn load_once(repository: &Repository, want: &Want<'_>, now: Timestamp) -> Result
             Ok(()) => {}
             Err(error) if is_wanted(want, &role) => return Err(error.into()),
             Err(error) => failed.push((role, error.into())),
+        }
+    }
+    for product in delegated(&set, want, state)? {
+        while let Some((role, delegator)) = set.missing_for(&product) {
+            // What is not kept is not heard; then the product's paths are refused.
+            let Some(document) = listed_document(state, &set, &role)? else { break };
+            match set.update_role(&role, &delegator, &document) {
+                Ok(()) => {}
+                Err(error) if is_wanted(want, &product) => return Err(error.into()),
+                Err(error) => {
+                    failed.push((role, error.into()));
+                    break;
+                }
+            }
         }
     }
     Ok(Trusted { set, changes: Vec::new(), failed })
@@ -344,9 +358,9 @@ impl<'a> Run<'a> {
     }
 
     /// 5.6: the kept file if it is still good, else the repository's.
-    fn role(&mut self, role: &str) -> Result<(), ClientError> {
+    fn role(&mut self, role: &str, delegator: &str) -> Result<(), ClientError> {
         if let Some(kept) = listed_document(self.state, &self.set, role)? {
-            if self.update(role, &kept).is_ok() {
+            if self.update(role, delegator, &kept).is_ok() {
                 return self.keep(role, kept);
             }
             if let Some(version) = listed_version(&self.set, role) {
@@ -355,25 +369,56 @@ impl<'a> Run<'a> {
         }
         let wanted = self.set.tuf().wanted_targets(role).map_err(VerifyError::from)?;
         let document = fetch(self.transport, &wanted)?;
-        self.update(role, &document)?;
+        self.update(role, delegator, &document)?;
         self.keep(role, document)
     }
 
-    fn update(&mut self, role: &str, document: &Document) -> Result<(), VerifyError> {
+    fn update(&mut self, role: &str, delegator: &str, document: &Document) -> Result<(), VerifyError> {
         match role {
             "targets" => self.set.update_targets(document),
-            _ => self.set.update_role(role, "targets", document),
+            _ => self.set.update_role(role, delegator, document),
         }
     }
 
     fn products(&mut self, want: &Want<'_>) -> Result<(), ClientError> {
-        for role in delegated(&self.set, want, self.state)? {
-            match self.role(&role) {
-                Ok(()) => {}
-                Err(error) if is_wanted(want, &role) => return Err(error),
-                // Its checkpoint may be unproven: nothing more can be kept in this run.
-                Err(error) if !self.set.lineage().open_links().is_empty() => return Err(error),
-                Err(error) => self.failed.push((role, error)),
+        let products = delegated(&self.set, want, self.state)?;
+        for product in &products {
+            self.delegated_role(product, "targets", is_wanted(want, product))?;
+        }
+        for product in &products {
+            self.roles_before(product, is_wanted(want, product))?;
+        }
+        if let Want::Products(wanted) = want {
+            // Before anything is kept. Of a whole repository one product must not spoil the others.
+            for product in wanted.iter().filter(|product| self.set.tuf().role(product.as_str()).is_some()) {
+                self.set.check_product(product)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A delegated role; one that is not `needed` may fail.
+    fn delegated_role(&mut self, role: &str, delegator: &str, needed: bool) -> Result<(), ClientError> {
+        match self.role(role, delegator) {
+            Ok(()) => {}
+            Err(error) if needed => return Err(error),
+            // Its checkpoint may be unproven: nothing more can be kept in this run.
+            Err(error) if !self.set.lineage().open_links().is_empty() => return Err(error),
+            Err(error) => self.failed.push((role.to_owned(), error)),
+        }
+        Ok(())
+    }
+
+    /// 5.6.7: the roles that are asked for a product's paths before the product is.
+    fn roles_before(&mut self, product: &str, needed: bool) -> Result<(), ClientError> {
+        while let Some((role, delegator)) = self.set.missing_for(product) {
+            if self.set.tuf().roles().count() >= MAX_ROLES_PER_RUN {
+                return Err(ClientError::TooMany { what: "roles", limit: MAX_ROLES_PER_RUN });
+            }
+            self.delegated_role(&role, &delegator, needed)?;
+            if self.set.tuf().role(&role).is_none() {
+                // It failed: it is not heard, and the product's paths are refused.
+                break;
             }
         }
         Ok(())

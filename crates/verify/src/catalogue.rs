@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use countersign_base::Sha256Digest;
 use countersign_base::name::{Channel, Platform, ProductName, TargetPath, Version};
 use countersign_tuf::metadata::{Coverage, TargetFile, matches};
+use countersign_tuf::name::check_target;
 use countersign_tuf::{Role as _, Search, TufError};
 
 use crate::error::VerifyError;
@@ -181,13 +182,31 @@ impl TransparentSet {
         })
     }
 
+    /// Whether everything that the product's role lists is its to list, and every release among it is whole.
+    ///
+    /// # Errors
+    /// As [`TransparentSet::select`], but for the choice.
+    pub fn check_product(&self, product: &ProductName) -> Result<(), VerifyError> {
+        self.releases(product).map(drop)
+    }
+
     /// Refuses a path that the product's role lists without being the one that speaks for it (attacks M14, M15).
     fn check_speaks_for(&self, product: &str, path: &str) -> Result<(), VerifyError> {
-        let delegations = self.tuf().targets().and_then(|targets| targets.delegations());
-        let covering = delegations.map(|delegations| delegations.roles_for(path)).unwrap_or_default();
-        if !covering.iter().any(|(role, _)| role == product) {
+        let targets = self.tuf().targets();
+        let roles = targets.and_then(|targets| targets.delegations()).map_or(&[][..], |all| all.roles());
+        let (before, own) = match roles.iter().position(|role| role.name == product) {
+            Some(place) => (&roles[..place], roles.get(place)),
+            None => (roles, None),
+        };
+        if !own.is_some_and(|own| own.coverage.covers(path)) {
             let (role, path) = (product.to_owned(), path.to_owned());
             return Err(TufError::DelegationPath { role, path }.into());
+        }
+        // Mostly nobody else can be asked about the path; then there is nothing to search.
+        let asked_first = targets.is_some_and(|targets| targets.target(path).is_some())
+            || before.iter().any(|role| may_cover(&role.coverage, product) && role.coverage.covers(path));
+        if !asked_first {
+            return Ok(check_target(path)?);
         }
         let unheard = |other: &str| VerifyError::SpokenFor {
             role: product.to_owned(),

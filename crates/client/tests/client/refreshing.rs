@@ -418,7 +418,8 @@ fn add_role(sim: &mut Sim, name: &str) {
     object(&mut role).insert("name".to_owned(), name.into());
     object(&mut role).insert("paths".to_owned(), vec!["odd/*/*/*"].into());
     roles.push(role);
-    let signed = sim.signed[PRODUCT].clone();
+    let mut signed = sim.signed[PRODUCT].clone();
+    object(&mut signed).insert("targets".to_owned(), Json::object::<String>([]));
     sim.signed.insert(name.to_owned(), signed);
     sim.signers.insert(name.to_owned(), sim.signers[PRODUCT].clone());
     sim.set_version(name, 0);
