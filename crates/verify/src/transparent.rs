@@ -300,7 +300,7 @@ impl TransparentSet {
             && leaf.sha256 == sha256;
         if !same {
             let of_this = leaf.repository == self.anchor && leaf.role == role && leaf.version == version;
-            if of_this && is_rewritten(&document.bytes, leaf.sha256) {
+            if of_this && leaf.sha256 != sha256 && is_rewritten(&document.bytes, leaf.sha256) {
                 return Err(VerifyError::Noncanonical { role: role.to_owned(), version });
             }
             return Err(missing("the proof beside it is of another file"));
