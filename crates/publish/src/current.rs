@@ -9,7 +9,9 @@ use countersign_base::{Anchor, Timestamp};
 use countersign_crypto::sha256;
 use countersign_store::durable;
 use countersign_tlog::policy::Policy;
-use countersign_tuf::limits::{MAX_ROOT_BYTES, MAX_SNAPSHOT_BYTES, MAX_TARGETS_BYTES, MAX_TIMESTAMP_BYTES};
+use countersign_tuf::limits::{
+    MAX_ROOT_BYTES, MAX_ROOTS_PER_WALK, MAX_SNAPSHOT_BYTES, MAX_TARGETS_BYTES, MAX_TIMESTAMP_BYTES,
+};
 use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT, TARGETS};
 use countersign_tuf::{Role as _, Root, Snapshot, Targets, TrustedSet, TufError};
 use countersign_verify::root_policy;
@@ -18,9 +20,6 @@ use crate::act::Site;
 use crate::error::PublishError;
 use crate::layout::Layout;
 use crate::proven::{self, Expected};
-
-/// Most roots that are walked; a root is a ceremony of people, so this is centuries.
-const MAX_ROOTS: u64 = 1024;
 
 /// Verified metadata of a repository.
 #[derive(Debug)]
@@ -48,9 +47,13 @@ impl Current {
         let policy = policy(layout, set.root())?;
         let mut current = Self { anchor: Anchor(sha256(&first)), policy, set };
         current.check_proof(site, &path, ROOT, 1, &first)?;
-        for version in 2..=MAX_ROOTS {
+        for version in 2.. {
             let path = layout.role_file(ROOT, version);
             let Some(next) = durable::read(&path, MAX_ROOT_BYTES as u64)? else { break };
+            // A root is a ceremony of people, so this is centuries. Never to go on from one that is not the newest.
+            if version > MAX_ROOTS_PER_WALK as u64 {
+                return Err(PublishError::Damaged { path, source: Some("it is one root too many".into()) });
+            }
             current.set.update_root(&next).map_err(damaged(&path))?;
             // Under the policy of the root before.
             current.check_proof(site, &path, ROOT, version, &next)?;

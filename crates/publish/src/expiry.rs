@@ -7,17 +7,17 @@ use countersign_base::Timestamp;
 /// Expiry bounds how long an attacker who withholds newer metadata can keep a client on what it has (attack M04).
 /// Roles whose keys are offline cost people's time to renew, so theirs is long; online ones are renewed by machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expiries {
+pub(crate) struct Expiries {
     /// `root`: a ceremony of several people; two years leave room to miss one.
-    pub root_days: u64,
+    pub(crate) root_days: u64,
     /// `targets`: changes when a product is added or its keys change, and must be renewed once a year.
-    pub targets_days: u64,
+    pub(crate) targets_days: u64,
     /// A product's role: a product without a release for a year must at least say that it lives.
-    pub product_days: u64,
+    pub(crate) product_days: u64,
     /// `snapshot`: online, signed with every release; [`crate::Publisher::renew`] does it between releases.
-    pub snapshot_days: u64,
+    pub(crate) snapshot_days: u64,
     /// `timestamp`: the longest time for which a client can be kept from the newest release, so the shortest.
-    pub timestamp_days: u64,
+    pub(crate) timestamp_days: u64,
 }
 
 impl Default for Expiries {

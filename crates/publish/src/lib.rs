@@ -36,7 +36,6 @@ mod witnesses;
 
 pub use act::{Publication, PublishedDocument};
 pub use error::PublishError;
-pub use expiry::Expiries;
 pub use init::{InitOptions, Initialised};
 pub use layout::Layout;
 pub use product::{ProductAdded, ProductOptions};

@@ -50,13 +50,6 @@ impl<'a> Publisher<'a> {
         Self { site, ask, connect }
     }
 
-    /// Uses other expiries than the defaults.
-    #[must_use]
-    pub fn with_expiries(mut self, expiries: Expiries) -> Self {
-        self.site.expiries = expiries;
-        self
-    }
-
     /// Writes the repository, the log and the local witness's state through `disk`; keys go to the real one.
     #[must_use]
     pub fn on_disk(mut self, disk: Arc<dyn Disk>) -> Self {
