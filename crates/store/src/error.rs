@@ -73,14 +73,6 @@ impl StoreError {
         matches!(self, Self::Locked { .. })
     }
 
-    /// The kind of the operating system's error, where there is one.
-    pub fn io_kind(&self) -> Option<io::ErrorKind> {
-        match self {
-            Self::Io { source, .. } => Some(source.kind()),
-            _ => None,
-        }
-    }
-
     /// Makes the error of a failed operation; for `map_err`.
     pub fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { operation, path: path.to_owned(), source }

@@ -1,7 +1,9 @@
 //! Where a repository is: a directory of this machine, or a URL.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -180,18 +182,7 @@ fn parse_file_url(rest: &str) -> Result<PathBuf, &'static str> {
     if bytes.contains(&0) {
         return Err("it has a zero byte");
     }
-    bytes_to_path(bytes).ok_or("it is not valid UTF-8")
-}
-
-#[cfg(unix)]
-fn bytes_to_path(bytes: Vec<u8>) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    Some(std::ffi::OsString::from_vec(bytes).into())
-}
-
-#[cfg(not(unix))]
-fn bytes_to_path(bytes: Vec<u8>) -> Option<PathBuf> {
-    String::from_utf8(bytes).ok().map(PathBuf::from)
+    Ok(OsString::from_vec(bytes).into())
 }
 
 fn percent_decode(text: &str) -> Option<Vec<u8>> {

@@ -133,13 +133,6 @@ pub enum FetchError {
     Sink(#[source] io::Error),
 }
 
-impl FetchError {
-    /// Whether the repository was reached and has no such file.
-    pub const fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
-    }
-}
-
 impl Explain for FetchError {
     fn code(&self) -> Code {
         match self {
