@@ -1,7 +1,8 @@
 //! Where passphrases come from: a file that `COUNTERSIGN_PASSPHRASE_FILE` names, or a prompt on the terminal.
 
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
 
 use countersign_base::code;
 use countersign_keys::{KeyInfo, KeysError, Passphrase};
@@ -65,20 +66,20 @@ impl Passphrases {
 }
 
 fn from_file() -> Option<Result<String, CliError>> {
-    let path = PathBuf::from(std::env::var_os(FILE)?);
-    let length = std::fs::metadata(&path).map(|metadata| metadata.len());
-    Some(
-        match length.and_then(|length| {
-            if length > MAX_FILE_BYTES { Ok(None) } else { std::fs::read_to_string(&path).map(Some) }
-        }) {
-            Ok(Some(text)) => Ok(text.lines().next().unwrap_or_default().to_owned()),
-            Ok(None) => Err(CliError::new(
-                code::USAGE,
-                format!("{} is too long to hold a passphrase", path.display()),
-            )),
-            Err(error) => Err(CliError::reading(&path, &error)),
-        },
-    )
+    std::env::var_os(FILE).map(|path| first_line(Path::new(&path)))
+}
+
+/// A file's first line. The bytes are counted as they are read: a pipe or device does not say how many it has.
+fn first_line(path: &Path) -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
+    read.map_err(|error| CliError::reading(path, &error))?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        let what = format!("{} is too long to hold a passphrase", path.display());
+        return Err(CliError::new(code::USAGE, what));
+    }
+    text.truncate(text.lines().next().map_or(0, str::len));
+    Ok(text)
 }
 
 fn prompt(out: &Printer, question: &str) -> Result<String, String> {

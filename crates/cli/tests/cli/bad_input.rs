@@ -184,6 +184,8 @@ fn a_wrong_passphrase_opens_nothing() {
     with(&wrong, "product add %repo node --keys %keys").refused(code::KEY_PASSPHRASE_WRONG);
     with(&lab.path("none"), "renew %repo --keys %keys").refused(code::KEY_PASSPHRASE_MISSING);
     with(&lab.path("repo"), "renew %repo --keys %keys").refused(code::KEY_PASSPHRASE_MISSING);
+    // It has no end, and says that it has no bytes.
+    with(Path::new("/dev/zero"), "renew %repo --keys %keys").refused(code::KEY_PASSPHRASE_MISSING);
     lab.run(&["renew", &text(&lab.path("repo")), "--keys", &text(&lab.path("keys"))])
         .refused(code::KEY_PASSPHRASE_MISSING);
     assert_same(&before, &everything(&lab.path("")), "without the passphrase");
