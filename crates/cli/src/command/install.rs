@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::name::{Channel, Platform, ProductName, Version};
-use countersign_base::{Class, Explain as _};
+use countersign_base::{Class, Explain as _, code};
 use countersign_client::Repository;
 use countersign_client::transport::{self, FetchError, Transport};
 use countersign_install::{Activated, DEFAULT_KEPT_GENERATIONS, InstallError, Installer, Request};
@@ -163,7 +163,7 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
 pub(crate) fn open(root: &Path, site: &Site) -> Result<Installer, CliError> {
     let installer = Installer::open(root)?;
     for recovered in installer.recovered() {
-        site.out.step(&format!("an interrupted installation of {} was put in order", recovered.product));
+        site.out.step(&format!("{}: {recovered}", code::INSTALL_RECOVERED));
     }
     Ok(installer)
 }
