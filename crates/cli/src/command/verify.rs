@@ -168,9 +168,9 @@ fn metadata(args: &VerifyArgs, site: &Site) -> Result<Metadata, CliError> {
 
 fn open(path: &Path) -> Result<File, CliError> {
     let reading = |error| CliError::reading(path, &error);
-    let file = File::open(path).map_err(reading)?;
-    if file.metadata().map_err(reading)?.is_file() {
-        return Ok(file);
+    // Looked at before it is opened: opening a FIFO waits for whoever writes to it.
+    if std::fs::metadata(path).map_err(reading)?.is_file() {
+        return File::open(path).map_err(reading);
     }
     Err(CliError::new(code::FILE_NOT_REGULAR, format!("{} is not a regular file", path.display())))
 }

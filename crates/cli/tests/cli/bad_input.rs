@@ -154,6 +154,15 @@ fn a_place_that_cannot_be_written_is_unavailable() {
 }
 
 #[test]
+fn a_pipe_is_not_waited_for() {
+    let lab = Lab::new();
+    let pipe = lab.path("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    lab.run(&["verify", &text(&pipe)]).refused(code::FILE_NOT_REGULAR);
+}
+
+#[test]
 fn no_home_is_a_question_of_usage() {
     let lab = Lab::new();
     for args in [&["list"][..], &["install", "acme/node"], &["trust", "list"], &["status"]] {
