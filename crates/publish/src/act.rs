@@ -7,6 +7,7 @@
 //! 1. Take the lock ([`lock`]). *A crash anywhere:* the kernel frees it.
 //! 2. Read and verify the repository ([`crate::current::Current::read`]), open the log, clear what an earlier run left
 //!    ([`Act::begin`]).
+//!    What the local witness remembers is compared with the log, so that an older copy is not built upon.
 //! 3. Choose numbers ([`Act::next_version`]): one more than the highest of what clients see and what the log has, so
 //!    that none is ever used twice, whatever was interrupted.
 //! 4. Copy released files into the private staging folder, and sync them. *A crash:* the next run deletes them.
@@ -165,6 +166,7 @@ impl<'a> Act<'a> {
         let key = log_key(policy, keyring)?;
         let private = layout.private_log();
         let log = Sequencer::open_on(Arc::clone(&site.disk), &private, &layout.log(), key, site.now)?;
+        witnesses::check_seen(site, policy, &log)?;
         let admission = Admission::open_on(Arc::clone(&site.disk), &private, &log, site.now)?;
         let staging = Staging::open(disk, layout.staging())?;
         durable::remove_stale(disk, &layout.metadata())?;

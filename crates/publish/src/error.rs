@@ -97,6 +97,12 @@ pub enum PublishError {
         /// The limit.
         limit: usize,
     },
+    /// The keys directory is the repository's or lies in it.
+    #[error("the keys directory {} is inside the repository, which everyone may read", shown(.path))]
+    KeysInside {
+        /// The keys directory.
+        path: PathBuf,
+    },
     /// A threshold that the given keys cannot meet, or that asks for nobody.
     #[error("a threshold of {threshold} does not fit {keys} keys")]
     Threshold {
@@ -211,9 +217,11 @@ impl Explain for PublishError {
             Self::ProductExists { .. } => code::PUBLISH_PRODUCT_EXISTS,
             Self::ProductUnknown { .. } => code::PUBLISH_PRODUCT_UNKNOWN,
             Self::VersionExists { .. } => code::PUBLISH_VERSION_EXISTS,
-            Self::FileTwice { .. } | Self::NoFiles | Self::TooManyFiles { .. } | Self::Threshold { .. } => {
-                code::USAGE
-            }
+            Self::FileTwice { .. }
+            | Self::NoFiles
+            | Self::TooManyFiles { .. }
+            | Self::KeysInside { .. }
+            | Self::Threshold { .. } => code::USAGE,
             Self::ThresholdNotMet { .. } => code::PUBLISH_THRESHOLD_NOT_MET,
             Self::KeyMissing { .. } => code::KEY_NOT_FOUND,
             Self::Blocked { source, .. } => blocked_code(source),
@@ -244,6 +252,10 @@ impl Explain for PublishError {
                  published, so it and its keys can be deleted",
                 shown(path)
             )),
+            Self::KeysInside { .. } => Some(
+                "keep keys outside of the repository, in a folder that is never copied to a server"
+                    .to_owned(),
+            ),
             Self::RepoMissing { .. } => Some("make one with `countersign init`".to_owned()),
             Self::Damaged { path, .. } => Some(format!(
                 "restore {} from a mirror or a copy; published metadata never changes, so any true copy will do",

@@ -23,7 +23,7 @@ use countersign_verify::{EXTENSION, policy_extension};
 
 use crate::act::{self, Act, Change, Publication, Signed, Site};
 use crate::error::PublishError;
-use crate::keyring::{Keyring, as_dyn, listed};
+use crate::keyring::{self, Keyring, as_dyn, listed};
 use crate::layout::PRIVATE_DIR;
 use crate::online::{self, Online};
 use crate::publisher::Publisher;
@@ -89,6 +89,7 @@ impl Publisher<'_> {
             return Err(PublishError::Threshold { threshold: options.root_threshold, keys });
         }
         let site = &self.site;
+        keyring::check_place(site)?;
         check_folders(site)?;
         let mut keyring = Keyring::open_or_create(&site.keys, &mut *self.ask)?;
         make_folders(site)?;

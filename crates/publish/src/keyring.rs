@@ -1,7 +1,8 @@
 //! The secret keys at hand: which of a role's keys can sign here, opened once a run.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use countersign_base::Timestamp;
 use countersign_base::name::ProductName;
@@ -9,7 +10,28 @@ use countersign_crypto::{Algorithm, PublicKey, Signer, SignerError};
 use countersign_keys::{AskPassphrase, KeyDir, KeyInfo, KeysError, NewKey, Protection, Stage};
 use countersign_tuf::metadata::{Key, KeyTable, RoleKeys};
 
+use crate::act::Site;
 use crate::error::PublishError;
+
+/// Refuses to make keys in the repository's directory: all of that is copied to servers and mirrors, and what lies in
+/// `targets` is served.
+pub(crate) fn check_place(site: &Site) -> Result<(), PublishError> {
+    if resolved(&site.keys).starts_with(resolved(site.layout.root())) {
+        return Err(PublishError::KeysInside { path: site.keys.clone() });
+    }
+    Ok(())
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for existing in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (fs::canonicalize(existing), path.strip_prefix(existing)) {
+            return real.join(rest);
+        }
+    }
+    path
+}
 
 /// A keys directory with the keys of it that were opened.
 pub(crate) struct Keyring<'a> {

@@ -9,7 +9,7 @@ use countersign_tuf::metadata::{Coverage, ROOT, TARGETS};
 use crate::act::{self, Act, Change, Publication, Signed};
 use crate::current::Current;
 use crate::error::PublishError;
-use crate::keyring::{Keyring, as_dyn};
+use crate::keyring::{self, Keyring, as_dyn};
 use crate::online::{self, Online};
 use crate::publisher::Publisher;
 
@@ -57,6 +57,7 @@ impl Publisher<'_> {
             return Err(PublishError::Threshold { threshold: options.threshold, keys: given });
         }
         let site = &self.site;
+        keyring::check_place(site)?;
         let lock = act::lock(&site.layout)?;
         let current = Current::read(site)?;
         if current.has_product(options.name.as_str()) {

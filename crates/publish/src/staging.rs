@@ -63,8 +63,8 @@ impl<'d> Staging<'d> {
         Ok(path)
     }
 
-    /// Copies and syncs the file at `source`, hashing the bytes that are copied: the source may change meanwhile,
-    /// the copy and its digests agree.
+    /// Copies and syncs the file at `source`, hashing the bytes that are copied, so that copy and digests agree. A
+    /// source that is written to meanwhile is refused: half of one file and half of the next is what nobody meant.
     ///
     /// `progress` hears the bytes done and the source's length, at every chunk.
     ///
@@ -97,6 +97,11 @@ impl<'d> Staging<'d> {
             self.disk.write(&mut output, bytes).map_err(StoreError::io("write", &path))?;
             length += filled as u64;
             progress(length, info.len().max(length));
+        }
+        let now = input.metadata().map_err(unreadable(source))?;
+        let before = (info.len(), info.mtime(), info.mtime_nsec());
+        if length != info.len() || before != (now.len(), now.mtime(), now.mtime_nsec()) {
+            return Err(unreadable(source)(io::Error::other("it was changed while it was read")));
         }
         self.disk.sync(&output).map_err(StoreError::io("sync", &path))?;
         let mode = FileMode::from_bits(info.mode());

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use countersign_crypto::{PublicKey, Signer};
-use countersign_log::{Cosigner, LocalCosigner, LogList, Witness};
-use countersign_tlog::VerifierKey;
+use countersign_log::{Cosigner, LocalCosigner, LogError, LogList, Sequencer, Witness};
+use countersign_store::durable;
+use countersign_tlog::checkpoint::origin_hash;
+use countersign_tlog::merkle::verify_consistency;
+use countersign_tlog::note::MAX_NOTE_BYTES;
 use countersign_tlog::policy::{Policy, PolicyError, PolicyLog, PolicyName, PolicyProblem, PolicyWitness};
+use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use crate::act::Site;
 use crate::error::PublishError;
@@ -87,6 +91,41 @@ pub(crate) fn cosigners(
         }
     }
     Ok(found)
+}
+
+/// Compares the log with what the local witness remembers of it, where there is one. It costs no passphrase and no
+/// number, so it is asked before anything is signed: whoever restores an older copy of a repository hears of it, and no
+/// new timestamp makes that copy look fresh.
+///
+/// # Errors
+/// `log-storage-rollback` if the witness has seen a larger tree, or one that this one does not extend.
+pub(crate) fn check_seen(site: &Site, policy: &Policy, log: &Sequencer) -> Result<(), PublishError> {
+    if policy.witnesses().iter().all(|witness| witness.url.is_some()) {
+        return Ok(());
+    }
+    let state = site.keys.join(LOCAL_WITNESS_DIR).join(origin_hash(log.key().origin()).to_string());
+    let Some(seen) = durable::read(&state, MAX_NOTE_BYTES as u64)? else { return Ok(()) };
+    // State that does not read is the witness's to refuse, which knows its keys.
+    let Ok(seen) = SignedCheckpoint::parse(&seen) else { return Ok(()) };
+    let (seen, now) = (seen.checkpoint(), log.signed().checkpoint());
+    if seen.size() > log.size() {
+        return Err(LogError::StorageRollback(format!(
+            "the local witness has cosigned size {}, and the log has {} entries",
+            seen.size(),
+            log.size()
+        ))
+        .into());
+    }
+    let proof = log.consistency(seen.size(), now.size())?;
+    let extends = verify_consistency(seen.size(), now.size(), seen.root(), now.root(), &proof).is_ok();
+    if !extends {
+        return Err(LogError::StorageRollback(format!(
+            "the local witness has cosigned another tree of {} entries",
+            seen.size()
+        ))
+        .into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use countersign_base::Explain as _;
 use countersign_base::name::ProductName;
 use countersign_crypto::{Algorithm, PublicKey, SecretKey};
 use countersign_keys::Protection;
-use countersign_publish::{InitOptions, ProductOptions};
+use countersign_publish::{InitOptions, ProductOptions, Publisher};
 use countersign_store::Lock;
 use countersign_tuf::editor::TargetsEditor;
 use countersign_tuf::{Envelope, Role as _, Targets};
@@ -268,4 +268,49 @@ fn m22_one_signer_alone_gets_nothing_into_the_log() {
     drop(log);
     site.release("1.1.0", "two").unwrap();
     assert_eq!(site.view(anchor).version(PRODUCT), 3);
+}
+
+/// What is in a repository's folder is copied to servers and mirrors, secret keys too.
+#[test]
+fn keys_are_not_kept_in_the_repository() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let mut ask = |_: &_| panic!("nothing is sealed here");
+    let mut connect = |_: &_| panic!("no remote witness here");
+    for keys in ["repo", "repo/keys", "repo/targets/old"] {
+        let keys = dir.path().join(keys);
+        let mut publisher = Publisher::new(&repo, &keys, crate::support::start(), &mut ask, &mut connect);
+        assert_eq!(code(publisher.init(&InitOptions::new(Protection::Unencrypted))), "usage");
+        assert!(!repo.exists(), "{}", keys.display());
+    }
+    let mut site = Site::new(dir.path());
+    site.init().unwrap();
+    // Nor are they moved there later.
+    fs::rename(site.keys(), repo.join("keys")).unwrap();
+    symlink(repo.join("keys"), site.keys()).unwrap();
+    refused(&mut site, "usage", Site::add_product);
+}
+
+/// What is released is what somebody saw, and not the half of one file and the half of the next.
+#[test]
+fn a_file_that_is_changed_while_it_is_read_is_not_released() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut site, _) = with_product(dir.path());
+    let old = vec![1; 600 * 1024];
+    let file = site.file(PRODUCT, &old);
+    for (content, length) in [(2, 600 * 1024), (1, 700 * 1024), (1, 300 * 1024)] {
+        fs::write(&file, &old).unwrap();
+        let attempt = |site: &mut Site| {
+            let mut changed = false;
+            site.release_hearing("1.0.0", std::slice::from_ref(&file), &mut || {
+                if !std::mem::replace(&mut changed, true) {
+                    // File systems tell times apart by a few milliseconds.
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    fs::write(&file, vec![content; length]).unwrap();
+                }
+            })
+        };
+        refused(&mut site, "file-unreadable", attempt);
+    }
+    site.release_files("1.0.0", "linux/amd64", &[file]).unwrap();
 }

@@ -100,6 +100,27 @@ impl Site {
         self.act(|publisher| publisher.release(&options, &mut |_| {}))
     }
 
+    /// As [`Site::release_files`] for this platform, with a listener that is called after every chunk of a file.
+    pub(crate) fn release_hearing(
+        &mut self,
+        version: &str,
+        files: &[PathBuf],
+        hear: &mut dyn FnMut(),
+    ) -> Result<Released, PublishError> {
+        let product: ProductName = PRODUCT.parse().unwrap();
+        let (version, platform): (Version, Platform) =
+            (version.parse().unwrap(), "linux/amd64".parse().unwrap());
+        let channel: Channel = "stable".parse().unwrap();
+        let options = ReleaseOptions {
+            product: &product,
+            version: &version,
+            platform: &platform,
+            channel: &channel,
+            files,
+        };
+        self.act(|publisher| publisher.release(&options, &mut |_| hear()))
+    }
+
     pub(crate) fn renew(&mut self) -> Result<Publication, PublishError> {
         self.act(|publisher| publisher.renew())
     }

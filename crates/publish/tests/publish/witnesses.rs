@@ -12,7 +12,7 @@ use countersign_publish::{InitOptions, Initialised, PublishError, WitnessSpec};
 use countersign_tlog::witness::AddCheckpoint;
 use countersign_tlog::{NoteSignature, VerifierKey};
 
-use crate::support::{Site, code, start};
+use crate::support::{Site, code, files, start};
 
 /// Witnesses in this process, some of which are down.
 #[derive(Clone)]
@@ -158,31 +158,48 @@ fn without_the_local_witness_key_nothing_is_published() {
     site.add_product().unwrap();
 }
 
-/// L18 (a): storage from yesterday. The witness has seen a larger tree, or another one of the size.
+/// L18 (a): storage from yesterday. The witness has seen a larger tree, or another one of the size. That is found
+/// before the log signs anything on top of it, and before a new timestamp makes what is old look fresh.
 #[test]
-fn l18_a_log_restored_from_an_older_copy_publishes_nothing_more() {
+fn l18_a_log_restored_from_an_older_copy_signs_nothing_more() {
     let dir = tempfile::tempdir().unwrap();
     let mut site = Site::new(dir.path());
-    let anchor = site.init().unwrap().anchor;
+    site.init().unwrap();
     let copy = dir.path().join("copy");
     crate::support::copy(&site.repo(), &copy);
     site.add_product().unwrap();
-    let restore = |site: &Site| {
-        std::fs::remove_dir_all(site.repo()).unwrap();
-        crate::support::copy(&copy, &site.repo());
-    };
-    restore(&site);
-    let before = site.view(anchor);
-    site.now = site.now.plus_seconds(1);
-    assert_eq!(code(site.add_product()), "witness-inconsistent");
-    assert_eq!(site.view(anchor), before);
-    restore(&site);
-    // The very same act makes the very same tree: that is no fork.
-    site.now = start();
-    site.add_product().unwrap();
     site.release("1.0.0", "one").unwrap();
-    restore(&site);
+    std::fs::remove_dir_all(site.repo()).unwrap();
+    crate::support::copy(&copy, &site.repo());
+    let before = files(&site.repo());
     site.now = site.now.plus_seconds(1);
     assert_eq!(code(site.add_product()), "log-storage-rollback");
-    assert_eq!(site.view(anchor), before);
+    assert_eq!(code(site.renew()), "log-storage-rollback");
+    assert!(before == files(&site.repo()), "a log that is behind went on");
+}
+
+/// As above where the restored log has since been made as large by somebody whom the witness did not see.
+#[test]
+fn a_log_that_is_another_than_the_witness_saw_signs_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Site::new(dir.path());
+    site.init().unwrap();
+    let (repo, state) = (dir.path().join("copy"), dir.path().join("state"));
+    crate::support::copy(&site.repo(), &repo);
+    crate::support::copy(&site.keys().join("witness"), &state);
+    site.add_product().unwrap();
+    let seen = dir.path().join("seen");
+    crate::support::copy(&site.keys().join("witness"), &seen);
+    for (from, to) in [(&repo, site.repo()), (&state, site.keys().join("witness"))] {
+        std::fs::remove_dir_all(&to).unwrap();
+        crate::support::copy(from, &to);
+    }
+    site.now = site.now.plus_seconds(1);
+    site.add_product().unwrap();
+    site.release("1.0.0", "one").unwrap();
+    crate::support::copy(&seen, &site.keys().join("witness"));
+    let before = files(&site.repo());
+    assert_eq!(code(site.release("1.1.0", "two")), "log-storage-rollback");
+    assert_eq!(code(site.renew()), "log-storage-rollback");
+    assert!(before == files(&site.repo()), "a forked log went on");
 }
