@@ -74,8 +74,14 @@ pub enum ClientError {
         /// The name.
         name: String,
     },
-    /// More roots or checkpoints than any honest repository has; what was verified is kept.
-    #[error("the repository has more {what} than are taken at once ({limit})")]
+    /// More new roots than are taken in one run; those that were verified are kept.
+    #[error("the repository has more new roots than are taken in one run ({limit})")]
+    ManyRoots {
+        /// How many are taken.
+        limit: usize,
+    },
+    /// More products, roles, checkpoints or repositories than any honest one has.
+    #[error("there are more {what} than are worked with ({limit})")]
     TooMany {
         /// Of what.
         what: &'static str,
@@ -95,7 +101,9 @@ impl Explain for ClientError {
             Self::Damaged { .. } | Self::Incomplete { .. } => code::STATE_DAMAGED,
             Self::Unknown { .. } => code::TRUST_REPO_UNKNOWN,
             Self::Exists { .. } => code::TRUST_REPO_EXISTS,
-            Self::ProofTooLarge { .. } | Self::TooMany { .. } => code::LIMIT_EXCEEDED,
+            Self::ProofTooLarge { .. } | Self::ManyRoots { .. } | Self::TooMany { .. } => {
+                code::LIMIT_EXCEEDED
+            }
         }
     }
 
@@ -129,10 +137,10 @@ impl Explain for ClientError {
             Self::Exists { .. } => {
                 Some("choose another name, or forget it first with `countersign trust remove NAME`".to_owned())
             }
-            Self::TooMany { .. } => {
+            Self::ManyRoots { .. } => {
                 Some("run the command again: it goes on from what was verified".to_owned())
             }
-            Self::Tile { .. } | Self::ProofTooLarge { .. } => None,
+            Self::Tile { .. } | Self::ProofTooLarge { .. } | Self::TooMany { .. } => None,
         }
     }
 }

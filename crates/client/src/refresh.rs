@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
             self.rests.extend(rests_on(&self.set, "root"));
             self.new_roots.push((self.set.tuf().root().version(), document));
         }
-        Err(ClientError::TooMany { what: "roots", limit: MAX_ROOTS_PER_RUN })
+        Err(ClientError::ManyRoots { limit: MAX_ROOTS_PER_RUN })
     }
 
     fn keep_roots(&mut self) -> Result<(), ClientError> {
