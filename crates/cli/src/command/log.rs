@@ -1,6 +1,5 @@
 //! `countersign log`: the transparency log of a repository.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
@@ -8,9 +7,11 @@ use std::str::FromStr as _;
 use clap::{Args, Subcommand};
 use countersign_base::code;
 use countersign_log::{FsckReport, Trust, fsck};
+use countersign_store::durable;
 use countersign_tlog::VerifierKey;
 use countersign_tlog::policy::Policy;
-use countersign_tuf::TrustedSet;
+use countersign_tuf::limits::MAX_ROOT_BYTES;
+use countersign_tuf::{Role as _, TrustedSet};
 use countersign_verify::root_policy;
 use serde::Serialize;
 
@@ -106,7 +107,7 @@ pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliErro
     Ok(ExitCode::SUCCESS)
 }
 
-/// The transparency policy of the repository's newest root on disk.
+/// The transparency policy of the repository's newest root on disk, to which the chain from the first one leads.
 fn newest_policy(repository: &Path, site: &Site) -> Result<Policy, CliError> {
     let folder = repository.join("metadata");
     let missing = || {
@@ -116,12 +117,14 @@ fn newest_policy(repository: &Path, site: &Site) -> Result<Policy, CliError> {
         )
         .fix("name the folder that `init` made, or a log's folder and its key with --vkey")
     };
-    let names = fs::read_dir(&folder).map_err(|_| missing())?;
-    let newest = names
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".root.json")?.parse::<u64>().ok())
-        .max()
-        .ok_or_else(missing)?;
-    let path = folder.join(format!("{newest}.root.json"));
-    let bytes = fs::read(&path).map_err(|error| CliError::reading(&path, &error))?;
-    Ok(root_policy(TrustedSet::new(&bytes, site.now)?.root())?)
+    if !folder.is_dir() {
+        return Err(missing());
+    }
+    let root =
+        |version: u64| durable::read(&folder.join(format!("{version}.root.json")), MAX_ROOT_BYTES as u64);
+    let mut set = TrustedSet::new(&root(1)?.ok_or_else(missing)?, site.now)?;
+    while let Some(next) = root(set.root().version() + 1)? {
+        set.update_root(&next)?;
+    }
+    Ok(root_policy(set.root())?)
 }

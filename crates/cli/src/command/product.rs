@@ -1,5 +1,7 @@
 //! `countersign product`: what a repository releases, and who signs it.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -106,10 +108,12 @@ fn signer(text: &str) -> Result<PublicKey, CliError> {
     let reading = |error| CliError::reading(path, &error);
     let malformed =
         || CliError::new(code::KEY_MALFORMED, format!("{} is not the .pub file of a key", path.display()));
-    if std::fs::metadata(path).map_err(reading)?.len() > MAX_PUB_BYTES {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_PUB_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(reading)?;
+    if bytes.len() as u64 > MAX_PUB_BYTES {
         return Err(malformed());
     }
-    let bytes = std::fs::read(path).map_err(reading)?;
     let value = json::parse(&bytes).map_err(|_| malformed())?;
     let key = value.get("public").and_then(Json::as_str).ok_or_else(malformed)?;
     Ok(key.parse::<PublicKey>()?)

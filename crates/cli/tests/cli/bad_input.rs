@@ -154,6 +154,15 @@ fn a_place_that_cannot_be_written_is_unavailable() {
 }
 
 #[test]
+fn log_fsck_does_not_ask_a_root_that_no_chain_leads_to() {
+    let publisher = Publisher::with(&["1.0.0"]);
+    fs::write(publisher.repo().join("metadata/9.root.json"), "{}").unwrap();
+    publisher.fsck().ok();
+    fs::write(publisher.repo().join("metadata/2.root.json"), "{}").unwrap();
+    publisher.fsck().refused(code::TUF_MALFORMED);
+}
+
+#[test]
 fn a_pipe_is_not_waited_for() {
     let lab = Lab::new();
     let pipe = lab.path("pipe");
