@@ -14,6 +14,8 @@ mod log_storage;
 mod log_tiles;
 mod log_views;
 mod metadata;
+mod metadata_delegations;
+mod metadata_files;
 mod metadata_freshness;
 mod metadata_roots;
 mod publisher_witness;
