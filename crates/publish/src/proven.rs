@@ -46,11 +46,7 @@ pub(crate) fn check(
     let proof = TlogProof::parse(&read).map_err(|error| damaged(Some(error.into())))?;
     let entry = proof.extra.as_deref().unwrap_or_default();
     let leaf = Leaf::parse(entry).map_err(|error| damaged(Some(error.into())))?;
-    let same = leaf.repository == expected.anchor
-        && leaf.role == role
-        && leaf.version == version
-        && leaf.sha256 == sha256(bytes);
-    if !same {
+    if !leaf.is_of(expected.anchor, role, version, (bytes.len(), sha256(bytes))) {
         return Err(damaged(Some("it is the proof of another file".into())));
     }
     match proof.check(expected.policy, entry, expected.now) {

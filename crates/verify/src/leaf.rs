@@ -104,6 +104,16 @@ impl Leaf {
         Ok(leaf)
     }
 
+    /// Whether this is the leaf of exactly this file: length and digest, as `version` of `role` in `repository`.
+    pub fn is_of(&self, repository: Anchor, role: &str, version: u64, file: (usize, Sha256Digest)) -> bool {
+        let (length, sha256) = file;
+        self.repository == repository
+            && self.role == role
+            && self.version == version
+            && self.length == length as u64
+            && self.sha256 == sha256
+    }
+
     fn to_json(&self, changes: Option<&Changes>) -> Json {
         let mut spec = vec![
             ("length", integer(self.length)),

@@ -293,12 +293,7 @@ impl TransparentSet {
         let entry = proof.extra.as_deref().ok_or(missing("its proof names no log entry"))?;
         let leaf = Leaf::parse(entry)
             .map_err(|_| missing("its proof is of something that is no metadata version"))?;
-        let same = leaf.repository == self.anchor
-            && leaf.role == role
-            && leaf.version == version
-            && leaf.length == document.bytes.len() as u64
-            && leaf.sha256 == sha256;
-        if !same {
+        if !leaf.is_of(self.anchor, role, version, (document.bytes.len(), sha256)) {
             let of_this = leaf.repository == self.anchor && leaf.role == role && leaf.version == version;
             if of_this && leaf.sha256 != sha256 && is_rewritten(&document.bytes, leaf.sha256) {
                 return Err(VerifyError::Noncanonical { role: role.to_owned(), version });

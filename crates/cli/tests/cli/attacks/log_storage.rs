@@ -214,8 +214,8 @@ fn l03_l18_a_witness_does_not_follow_a_restored_log() {
     publisher.release("1.1.0").ok();
     let today = publisher.back_up("today");
     copy(&yesterday, &publisher.repo());
-    publisher.release("1.2.0").refused(code::WITNESS_INCONSISTENT);
-    publisher.release("1.2.0").refused(code::WITNESS_INCONSISTENT);
+    publisher.release("1.2.0").refused(code::LOG_STORAGE_ROLLBACK);
+    publisher.release("1.2.0").refused(code::LOG_STORAGE_ROLLBACK);
     publisher.installs("1.0.0");
     copy(&today, &publisher.repo());
     publisher.release("1.2.0").ok();
