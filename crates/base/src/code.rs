@@ -177,7 +177,7 @@ codes! {
     INSTALL_NOT_INSTALLED = "install-not-installed", Usage, "the product is not installed here";
     INSTALL_NO_PREVIOUS = "install-no-previous", Usage, "there is no earlier generation to go back to";
     INSTALL_BELOW_FLOOR = "install-below-floor", Refused, "the version is older than what may be installed";
-    INSTALL_DOWNGRADE = "install-downgrade", Usage, "the version is older than the active one";
+    INSTALL_DOWNGRADE = "install-downgrade", Refused, "the version is older than the active one";
     INSTALL_STATE_DAMAGED = "install-state-damaged", Refused, "the record of what is installed is damaged";
     INSTALL_CONTENT_CHANGED = "install-content-changed", Refused, "an installed file is not what was verified";
     INSTALL_RECOVERED = "install-recovered", Unavailable, "an interrupted installation was completed or undone";

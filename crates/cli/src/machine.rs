@@ -106,7 +106,6 @@ pub(crate) fn repository_of(target: &Target, site: &Site) -> Result<Repository, 
     }
     let mut having = Vec::new();
     for repository in repositories {
-        // Expired metadata still says which products there are; what is done with them is judged later.
         if known_products(&repository, site)?.contains(&target.product) {
             having.push(repository);
         }
@@ -135,8 +134,13 @@ pub(crate) fn no_repository() -> CliError {
         .fix("`countersign trust add NAME URL ANCHOR`, with the anchor line that the publisher gives out")
 }
 
+/// By the metadata at hand or, where that has expired or is incomplete, by what the repository has now.
 fn known_products(repository: &Repository, site: &Site) -> Result<Vec<ProductName>, CliError> {
-    Ok(load(repository, &Want::All, site.now)?.set.products())
+    let trusted = load(repository, &Want::All, site.now).or_else(|_| {
+        let transport = transport::open(repository.location());
+        countersign_client::refresh(repository, &*transport, &Want::All, site.now)
+    })?;
+    Ok(trusted.set.products())
 }
 
 /// The repository's metadata brought up to date.

@@ -237,7 +237,7 @@ impl Explain for InstallError {
             Self::NotInstalled { product } => {
                 Some(format!("`countersign install {product}`, or name the folder that has it with --root"))
             }
-            Self::Downgrade { .. } => Some("add --downgrade if this is meant".to_owned()),
+            Self::Downgrade { .. } => Some("if this is meant, name the version, PRODUCT@VERSION, and add --downgrade".to_owned()),
             Self::OtherRepository { .. } => {
                 Some("use another --root for a product of the same name".to_owned())
             }

@@ -35,7 +35,7 @@ pub(crate) struct InstallArgs {
     root: RootArgs,
     #[command(flatten)]
     choice: ChoiceArgs,
-    /// Allow a version older than the active one; never one below the floor
+    /// Allow the version that is named to be older than the active one; never one below the floor
     #[arg(long)]
     downgrade: bool,
 }
@@ -122,7 +122,8 @@ pub(crate) fn run(args: &InstallArgs, site: &Site) -> Result<ExitCode, CliError>
         version: args.target.version.as_ref(),
         platform: &platform,
         channel: &channel,
-        downgrade: args.downgrade,
+        // What the newest version is, the repository says: going back to that is nobody's wish.
+        downgrade: args.downgrade && args.target.version.is_some(),
     };
     let installed = install(&choice, &args.root.path(site)?, site)?;
     site.out.report(&installed)?;

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use countersign_base::name::RepoName;
-use countersign_install::{Look, Status, View};
+use countersign_base::Class;
+use countersign_base::name::{ProductName, RepoName};
+use countersign_install::{Listed, Look, Status, View};
 use serde::Serialize;
 
 use crate::command::install::{Choice, Installed, install};
@@ -15,7 +16,8 @@ use crate::site::Site;
 
 /// Update installed products to their newest release
 ///
-/// Each stays on the channel and platform that it was installed from, unless others are named.
+/// Each stays on the channel and platform that it was installed from, unless others are named. One that cannot be
+/// updated is told, and keeps no other from its update.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  countersign update            everything installed\n  countersign update acme/node"
@@ -33,11 +35,31 @@ pub(crate) struct UpdateArgs {
 #[derive(Serialize)]
 struct Updated {
     updated: Vec<Installed>,
+    #[serde(flatten)]
+    trouble: Option<Trouble>,
+}
+
+/// What went wrong with some of the products.
+#[derive(Serialize)]
+struct Trouble {
+    ok: bool,
+    /// A refusal's code if there is one, else the first.
+    code: &'static str,
+    #[serde(skip)]
+    class: Class,
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    product: String,
+    code: &'static str,
+    message: String,
 }
 
 impl Report for Updated {
     fn lines(&self) -> Vec<String> {
-        if self.updated.is_empty() {
+        if self.updated.is_empty() && self.trouble.is_none() {
             return vec!["nothing is installed here".to_owned()];
         }
         self.updated.iter().flat_map(Report::lines).collect()
@@ -53,12 +75,35 @@ pub(crate) fn run(args: &UpdateArgs, site: &Site) -> Result<ExitCode, CliError> 
         site.out.report(&installed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut updated = Vec::new();
-    for listed in view.list()? {
-        updated.push(update(&listed.status?, None, args, site)?);
+    let (mut updated, mut errors) = (Vec::new(), Vec::new());
+    for Listed { product, status } in view.list()? {
+        match status.map_err(CliError::from).and_then(|status| update(&status, None, args, site)) {
+            Ok(installed) => updated.push(installed),
+            Err(error) => errors.push((product, error)),
+        }
     }
-    site.out.report(&Updated { updated })?;
-    Ok(ExitCode::SUCCESS)
+    let report = Updated { updated, trouble: Trouble::of(&errors) };
+    site.out.report(&report)?;
+    if !site.out.is_json() {
+        for (product, mut error) in errors {
+            error.what = format!("`{product}` is not updated: {}", error.what);
+            site.out.error(&error);
+        }
+    }
+    Ok(report.trouble.map_or(ExitCode::SUCCESS, |trouble| ExitCode::from(trouble.class.exit_status())))
+}
+
+impl Trouble {
+    fn of(errors: &[(ProductName, CliError)]) -> Option<Self> {
+        let refused = errors.iter().find(|(_, error)| error.class == Class::Refused);
+        let (_, worst) = refused.or_else(|| errors.first())?;
+        let failed = errors.iter().map(|(product, error)| Failed {
+            product: product.to_string(),
+            code: error.code.name(),
+            message: error.what.clone(),
+        });
+        Some(Self { ok: false, code: worst.code.name(), class: worst.class, failed: failed.collect() })
+    }
 }
 
 fn update(

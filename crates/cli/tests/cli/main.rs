@@ -10,4 +10,5 @@ mod lab;
 mod mirror;
 mod publisher;
 mod server;
+mod several;
 mod snapshots;
