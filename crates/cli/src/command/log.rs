@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
-use countersign_base::code;
+use countersign_base::{Anchor, code};
+use countersign_crypto::sha256;
 use countersign_log::{FsckReport, Trust, fsck};
 use countersign_store::durable;
 use countersign_tlog::VerifierKey;
@@ -43,6 +44,9 @@ pub(crate) struct FsckArgs {
 #[derive(Serialize)]
 struct Proven {
     ok: bool,
+    /// Whose word the log's and witnesses' keys are: compare it with the anchor that the publisher gives out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchor: Option<String>,
     origin: String,
     size: u64,
     root: String,
@@ -57,6 +61,7 @@ impl From<FsckReport> for Proven {
     fn from(report: FsckReport) -> Self {
         Self {
             ok: true,
+            anchor: None,
             origin: report.origin,
             size: report.size,
             root: report.root.to_string(),
@@ -81,6 +86,9 @@ impl Report for Proven {
                 counted(self.older, "partial file")
             ),
         ];
+        if let Some(anchor) = &self.anchor {
+            lines.push(format!("anchor    {anchor}"));
+        }
         if !self.witnesses.is_empty() {
             lines.push(format!("witnessed {}", self.witnesses.join(", ")));
         }
@@ -95,20 +103,25 @@ fn counted(number: u64, noun: &str) -> String {
 
 pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliError> {
     let LogCommand::Fsck(args) = command;
+    let mut anchor = None;
     let report = match &args.vkey {
         Some(text) => {
             let key = VerifierKey::from_str(text)
                 .map_err(|error| CliError::new(code::USAGE, "the log's key is not a vkey").because(error))?;
             fsck(&args.dir, Trust::Keys(&[key]))?
         }
-        None => fsck(&args.dir.join("log"), Trust::Policy(&newest_policy(&args.dir, site)?, site.now))?,
+        None => {
+            let (found, policy) = newest_policy(&args.dir, site)?;
+            anchor = Some(found);
+            fsck(&args.dir.join("log"), Trust::Policy(&policy, site.now))?
+        }
     };
-    site.out.report(&Proven::from(report))?;
+    site.out.report(&Proven { anchor: anchor.map(|anchor| anchor.to_string()), ..Proven::from(report) })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The transparency policy of the repository's newest root on disk, to which the chain from the first one leads.
-fn newest_policy(repository: &Path, site: &Site) -> Result<Policy, CliError> {
+/// The anchor of the repository's first root on disk, and the policy of its newest, to which the chain leads.
+fn newest_policy(repository: &Path, site: &Site) -> Result<(Anchor, Policy), CliError> {
     let folder = repository.join("metadata");
     let missing = || {
         CliError::new(
@@ -122,9 +135,10 @@ fn newest_policy(repository: &Path, site: &Site) -> Result<Policy, CliError> {
     }
     let root =
         |version: u64| durable::read(&folder.join(format!("{version}.root.json")), MAX_ROOT_BYTES as u64);
-    let mut set = TrustedSet::new(&root(1)?.ok_or_else(missing)?, site.now)?;
+    let first = root(1)?.ok_or_else(missing)?;
+    let mut set = TrustedSet::new(&first, site.now)?;
     while let Some(next) = root(set.root().version() + 1)? {
         set.update_root(&next)?;
     }
-    Ok(root_policy(set.root())?)
+    Ok((Anchor(sha256(&first)), root_policy(set.root())?))
 }
