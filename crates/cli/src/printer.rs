@@ -8,13 +8,14 @@ use std::error::Error as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use countersign_base::name::NameError;
 use countersign_base::{Explain as _, code};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::{Color, Global};
+use crate::args::{Cli, Color, Global};
 use crate::error::CliError;
 
 /// A command's result: serialised for `--json`, and as lines for people.
@@ -43,26 +44,31 @@ pub(crate) enum Line {
 pub(crate) struct Printer {
     json: bool,
     quiet: bool,
+    /// On standard error.
     color: bool,
+    /// On standard output, which may go to a file while standard error does not.
+    story_color: bool,
 }
 
 impl Printer {
     pub(crate) fn new(global: &Global) -> Self {
-        let color = match global.color {
+        let color = |is_terminal| match global.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && io::stderr().is_terminal()
-            }
+            Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && is_terminal,
         };
-        Self { json: global.json, quiet: global.quiet, color }
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            color: color(io::stderr().is_terminal()),
+            story_color: color(io::stdout().is_terminal()),
+        }
     }
 
     /// For errors in the arguments themselves: looks for `--json` before anything could be parsed.
     pub(crate) fn from_raw_args() -> Self {
         let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
-        Self { json, quiet: false, color: false }
+        Self { json, quiet: false, color: false, story_color: false }
     }
 
     /// Whether results are printed as JSON.
@@ -108,11 +114,12 @@ impl Printer {
             return Ok(());
         }
         let text = printable(text);
+        let paint = |style, text: &str| styled(self.story_color, style, text);
         write_stdout(&match line {
-            Line::Title => format!("\n{}\n", self.paint("1", &text)),
-            Line::Done => format!("  {}  {text}\n", self.paint("32;1", "ok")),
-            Line::Refused => format!("  {}  {text}\n", self.paint("33;1", "NO")),
-            Line::Command => format!("      {}\n", self.paint("2", &format!("$ {text}"))),
+            Line::Title => format!("\n{}\n", paint("1", &text)),
+            Line::Done => format!("  {}  {text}\n", paint("32;1", "ok")),
+            Line::Refused => format!("  {}  {text}\n", paint("33;1", "NO")),
+            Line::Command => format!("      {}\n", paint("2", &format!("$ {text}"))),
             Line::Note => format!("      {text}\n"),
         })
     }
@@ -178,6 +185,11 @@ impl Printer {
             let _ = error.print();
             return ExitCode::from(code.class().exit_status());
         }
+        // Neither when the only argument came from the environment.
+        if std::env::args_os().len() <= 1 {
+            write_stderr(&Cli::command().render_help().to_string());
+            return ExitCode::from(code.class().exit_status());
+        }
         let text = error.render().to_string();
         let mut paragraphs = text.split("\n\n").map(|lines| {
             lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
@@ -194,10 +206,14 @@ impl Printer {
         self.error(&CliError::new(code, what.trim_start_matches("error: ")).fix(fix.join("\n")))
     }
 
-    /// `text` in the colour of the SGR `style`, if colour is on.
-    pub(crate) fn paint(&self, style: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    /// `text` for standard error in the colour of the SGR `style`, if colour is on there.
+    fn paint(&self, style: &str, text: &str) -> String {
+        styled(self.color, style, text)
     }
+}
+
+fn styled(color: bool, style: &str, text: &str) -> String {
+    if color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// `line` with control and other invisible characters escaped.
