@@ -52,10 +52,16 @@ impl<'a> Stage<'a> {
         stage.tell(Line::Title, "Each command shown here is the one that runs, after:")?;
         stage.tell(Line::Command, &format!("cd {}", stage.dir.display()))?;
         stage.tell(Line::Command, "export COUNTERSIGN_HOME=$PWD/user/home")?;
-        if stage.program.parent().is_some_and(|folder| !on_path(folder)) {
-            stage.tell(Line::Command, &format!("alias countersign={}", stage.program.display()))?;
+        if let Some(alias) = stage.alias() {
+            stage.tell(Line::Command, &alias)?;
         }
         Ok(stage)
+    }
+
+    /// What a shell needs to find this program, if it would not.
+    fn alias(&self) -> Option<String> {
+        let hidden = self.program.parent().is_some_and(|folder| !on_path(folder));
+        hidden.then(|| format!("alias countersign={}", self.program.display()))
     }
 
     pub(super) const fn product(&self) -> &ProductName {
@@ -72,6 +78,11 @@ impl<'a> Stage<'a> {
 
     pub(super) fn first_file(&self) -> String {
         self.files[0].display().to_string()
+    }
+
+    /// The name of the first file, as it is installed.
+    fn first_name(&self) -> String {
+        self.files[0].file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     pub(super) fn into_steps(self) -> Vec<Step> {
@@ -153,7 +164,7 @@ impl<'a> Stage<'a> {
 
     /// Starts the installed program, to show that it is one.
     pub(super) fn run_installed(&mut self) -> Result<(), CliError> {
-        let name = self.files[0].file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self.first_name();
         let path = format!("user/installed/{}/current/{name}", self.product);
         let said = first_line(Command::new(self.path(&path)).arg("--version").current_dir(&self.dir));
         let what = match &said {
@@ -166,6 +177,8 @@ impl<'a> Stage<'a> {
     /// The last words, and the folder's guide.
     pub(super) fn close(&mut self, anchor: &str) -> Result<(), CliError> {
         let product = &self.product;
+        let file = self.first_name();
+        let alias = self.alias().map(|alias| format!("{alias}\n")).unwrap_or_default();
         self.write_readme(&format!(
             "# What is here\n\n\
              - `publisher/repo`: the repository; `publisher/keys`: its keys and its witness (unencrypted: a demo)\n\
@@ -174,16 +187,24 @@ impl<'a> Stage<'a> {
              - `attacks`: what the attackers served\n\n\
              The trust anchor:\n\n    {anchor}\n\n\
              # Try\n\n\
-             In this folder, with `export COUNTERSIGN_HOME=$PWD/user/home`:\n\n\
+             In this folder:\n\n\
              ```sh\n\
+             export COUNTERSIGN_HOME=$PWD/user/home\n\
+             {alias}\
              countersign list {REPOSITORY}/{product}\n\
-             countersign verify user/installed/{product}/current/*\n\
+             countersign verify user/installed/{product}/current/{file}\n\
              countersign status --root user/installed\n\
              countersign update {REPOSITORY}/{product} --root user/installed\n\
              countersign log fsck publisher/repo\n\
+             ```\n\n\
+             And a release of your own, which the user sees when it is on the mirror:\n\n\
+             ```sh\n\
              countersign release publisher/repo {product} 1.2.0 FILE --keys publisher/keys\n\
-             countersign serve publisher/repo --listen 127.0.0.1:8080\n\
-             ```\n"
+             cp -r publisher/repo/metadata publisher/repo/targets publisher/repo/log mirror/\n\
+             countersign update {REPOSITORY}/{product} --root user/installed\n\
+             ```\n\n\
+             Over HTTP instead: `countersign serve mirror --listen 127.0.0.1:8080`, and in another terminal\n\
+             `countersign trust set-url {REPOSITORY} http://127.0.0.1:8080`.\n"
         ))?;
         self.tell(Line::Title, "What this showed, and what not")?;
         self.note("Every file was accepted only with: the product's signers, 2 of 2; a place in the log; a witness's")?;
