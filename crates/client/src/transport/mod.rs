@@ -159,6 +159,10 @@ impl Explain for FetchError {
     fn fix(&self) -> Option<String> {
         match self {
             Self::TlsRequired { .. } => Some("use the https:// address of the repository".to_owned()),
+            Self::NotFound { .. } => Some(
+                "the URL must be that of the folder with metadata/, targets/ and log/, all of them"
+                    .to_owned(),
+            ),
             Self::TooSlow { .. } | Self::Failed { .. } => {
                 Some("check that the repository is up and reachable, then try again".to_owned())
             }
