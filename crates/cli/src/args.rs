@@ -29,7 +29,7 @@ pub(crate) struct Global {
     /// Print one JSON document on standard output, errors too
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Folder of this machine's trust: repositories, metadata, checkpoints
+    /// Folder of this machine's trust: repositories, metadata, checkpoints [default: ~/.local/share/countersign]
     #[arg(long, global = true, value_name = "DIR", env = "COUNTERSIGN_HOME")]
     pub(crate) home: Option<PathBuf>,
     /// Print nothing but results and errors

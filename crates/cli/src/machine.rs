@@ -39,7 +39,8 @@ impl FromStr for Target {
 /// Where products are installed, for the commands that look there.
 #[derive(Debug, Args)]
 pub(crate) struct RootArgs {
-    /// Folder of the installed products; active files are at DIR/PRODUCT/current [default: HOME/installed]
+    /// Folder of the installed products; active files are at DIR/PRODUCT/current [default: `installed` in
+    /// the folder of --home]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }

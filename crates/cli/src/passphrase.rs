@@ -54,14 +54,35 @@ impl Passphrases {
                 let first = prompt(&self.out, "Passphrase for the new keys: ").map_err(missing)?;
                 let second = prompt(&self.out, "The same again: ").map_err(missing)?;
                 if first != second {
-                    return Err(CliError::new(code::KEY_PASSPHRASE_WRONG, "the two passphrases differ"));
+                    return Err(CliError::new(code::KEY_PASSPHRASE_WRONG, "the two passphrases differ")
+                        .fix("run the command again; nothing was made"));
                 }
                 first
             }
         };
         let passphrase = Passphrase::new(text)?;
         self.known = Some(passphrase.clone());
+        if self.out.shows_progress() {
+            self.out.step("making the keys takes some seconds");
+        }
         Ok(passphrase)
+    }
+
+    /// Says where the passphrase of an existing key was to come from, if that is what went wrong.
+    pub(crate) fn advise(&self, error: CliError) -> CliError {
+        let from_file = std::env::var_os(FILE).is_some();
+        match error.code {
+            code::KEY_PASSPHRASE_WRONG if from_file => error.fix(format!(
+                "the first line of the file that {FILE} names is tried on every key of a run, and must open each"
+            )),
+            code::KEY_PASSPHRASE_WRONG => {
+                error.fix("one passphrase is asked for in a run and tried on every key, and must open each")
+            }
+            code::KEY_PASSPHRASE_MISSING => {
+                error.fix(format!("name a file whose first line is the passphrase with {FILE}, or use a terminal"))
+            }
+            _ => error,
+        }
     }
 }
 

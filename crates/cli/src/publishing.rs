@@ -23,6 +23,8 @@ use crate::site::Site;
 #[derive(Debug, Args)]
 pub(crate) struct KeysArgs {
     /// Folder of the secret keys; keep it off the machine that serves the repository
+    ///
+    /// Their passphrase is typed, or it is the first line of the file that COUNTERSIGN_PASSPHRASE_FILE names.
     #[arg(long, value_name = "DIR")]
     pub(crate) keys: PathBuf,
 }
@@ -62,7 +64,8 @@ pub(crate) fn publish<T>(
     let mut ask = |key: &KeyInfo| -> Result<Passphrase, KeysError> { passphrases.open(key) };
     let mut connect = |witness: &PolicyWitness| connect(witness);
     let mut publisher = Publisher::new(repository, keys, site.now, &mut ask, &mut connect);
-    Ok(act(&mut publisher)?)
+    let done = act(&mut publisher);
+    done.map_err(|error| passphrases.advise(error.into()))
 }
 
 /// The HTTP client of a witness that the policy gives a URL.

@@ -242,7 +242,7 @@ impl Explain for InstallError {
                 Some("use another --root for a product of the same name".to_owned())
             }
             Self::ContentChanged { .. } => {
-                Some("install the product again; `countersign fsck` lists every file that changed".to_owned())
+                Some("install that version again, by its number; `countersign fsck` lists every file that changed".to_owned())
             }
             Self::NoSuchFile { names, .. } => {
                 let names: Vec<&str> = names.iter().map(FileName::as_str).collect();

@@ -17,7 +17,8 @@ use crate::site::Site;
 /// Hash everything that is installed and compare it with its records
 ///
 /// Looks at every generation on disk and at the store, where `status` looks at what is active. Exits with 1 if
-/// anything differs. Installing a product again mends its files.
+/// anything differs. Installing a version again makes a whole generation of it; a damaged one from before is
+/// collected when newer ones have taken its place.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  countersign fsck\n  countersign fsck acme/node --root /opt/acme --repair"
@@ -59,7 +60,7 @@ impl Report for Findings {
         } else if self.ok {
             lines.push(format!("{}: every file is what was verified", self.products.join(", ")));
         } else {
-            lines.push("install the product again to mend its files".to_owned());
+            lines.push("install the damaged version again: NAME/PRODUCT@VERSION".to_owned());
         }
         lines
     }
