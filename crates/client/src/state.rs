@@ -53,7 +53,7 @@ impl StateDir {
     /// Takes the lock of a refresh, makes the folders and removes what a crash left unfinished.
     pub(crate) fn begin(&self) -> Result<Lock, ClientError> {
         let lock = crate::home::lock(&self.path.join("lock"))?;
-        durable::create_dir_all(&*self.disk, &self.path.join(METADATA))?;
+        self.make_folder(&self.path.join(METADATA))?;
         durable::remove_stale(&*self.disk, &self.path)?;
         durable::remove_stale(&*self.disk, &self.path.join(METADATA))?;
         Ok(lock)
@@ -145,7 +145,7 @@ impl StateDir {
     pub(crate) fn set_aside(&self, role: &str, version: u64, source: VerifyError) -> ClientError {
         let result = self.document_path(role, version).and_then(|path| {
             let refused = self.path.join("refused");
-            durable::create_dir_all(&*self.disk, &refused)?;
+            self.make_folder(&refused)?;
             let moved = refused.join(path.file_name().unwrap_or_default());
             if fs::symlink_metadata(with_suffix(&path)).is_ok() {
                 durable::rename_durable(&*self.disk, &with_suffix(&path), &with_suffix(&moved))?;
@@ -179,6 +179,14 @@ impl StateDir {
                 let _ = self.disk.remove_file(&self.metadata(&name));
             }
         }
+    }
+
+    /// Makes one of our folders, or finds it. Never goes through a link, which would lead writes elsewhere.
+    fn make_folder(&self, path: &Path) -> Result<(), ClientError> {
+        if fs::symlink_metadata(path).is_ok_and(|info| !info.is_dir()) {
+            return Err(ClientError::Damaged { path: path.to_owned(), reason: "it is not a folder" });
+        }
+        Ok(durable::create_dir_all(&*self.disk, path)?)
     }
 
     fn names(&self) -> Vec<String> {

@@ -443,6 +443,26 @@ fn m16_an_odd_role_name_stays_in_its_folder() {
 }
 
 #[test]
+fn m16_a_folder_of_the_state_that_is_a_link_is_not_written_through() {
+    let mut fixture = Fixture::trusted();
+    fixture.release("1.1.0");
+    let (metadata, outside) = (fixture.state().join("metadata"), fixture.folder.path().join("outside"));
+    fs::rename(&metadata, &outside).unwrap();
+    std::os::unix::fs::symlink(&outside, &metadata).unwrap();
+    let before = tree(&outside);
+    assert_eq!(code(fixture.refresh()), "state-damaged");
+    assert!(tree(&outside) == before, "a refresh wrote outside of the state");
+    // A file that is refused is not moved out of the state either.
+    fs::remove_file(&metadata).unwrap();
+    fs::rename(&outside, &metadata).unwrap();
+    fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, fixture.state().join("refused")).unwrap();
+    fs::write(metadata.join("1.root.json"), "{}").unwrap();
+    assert_eq!(code(fixture.load()), "trust-anchor-untrusted");
+    assert!(tree(&outside).is_empty(), "a refused file was moved out of the state");
+}
+
+#[test]
 fn m16_a_link_planted_in_the_state_is_not_followed() {
     let fixture = Fixture::trusted();
     let path = fixture.state().join("metadata/timestamp.json");
