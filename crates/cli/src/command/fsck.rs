@@ -42,6 +42,8 @@ struct Findings {
     products: Vec<String>,
     repaired: Vec<String>,
     problems: Vec<Problem>,
+    #[serde(skip)]
+    records_damaged: bool,
 }
 
 #[derive(Serialize)]
@@ -59,6 +61,8 @@ impl Report for Findings {
             lines.push("nothing is installed here".to_owned());
         } else if self.ok {
             lines.push(format!("{}: every file is what was verified", self.products.join(", ")));
+        } else if self.records_damaged {
+            lines.push("restore the record first: `countersign fsck --repair`".to_owned());
         } else {
             lines.push("install the damaged version again: NAME/PRODUCT@VERSION".to_owned());
         }
@@ -99,6 +103,9 @@ pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
         products: products.iter().map(ToString::to_string).collect(),
         repaired,
         problems,
+        records_damaged: found
+            .iter()
+            .any(|one| matches!(one.problem, countersign_install::Problem::Record(_))),
     })?;
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(class.exit_status()) })
 }

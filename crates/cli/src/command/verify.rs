@@ -143,6 +143,14 @@ fn unknown(sha256: Sha256Digest, refreshed: bool) -> CliError {
     error.fix("if it was released lately, `--refresh` fetches what is new; else do not run or install it")
 }
 
+/// Metadata that expired on this machine says nothing about the publisher: newer may be there to fetch.
+fn stale(error: CliError) -> CliError {
+    if error.code != code::TUF_EXPIRED {
+        return error;
+    }
+    error.fix("`--refresh` fetches newer metadata; if that does not help, check this machine's clock")
+}
+
 /// What each repository that is asked has, verified, or why it cannot be trusted.
 type Metadata = Vec<(Repository, Result<Trusted, CliError>)>;
 
@@ -160,7 +168,7 @@ fn metadata(args: &VerifyArgs, site: &Site) -> Result<Metadata, CliError> {
             let transport = transport::open(repository.location());
             Ok(refresh(repository, &*transport, &Want::All, site.now)?)
         } else {
-            Ok(load(repository, &Want::All, site.now)?)
+            load(repository, &Want::All, site.now).map_err(|error| stale(error.into()))
         }
     };
     Ok(repositories.into_iter().map(|one| (one.clone(), trusted(&one))).collect())
