@@ -237,13 +237,16 @@ impl Explain for InstallError {
             Self::NotInstalled { product } => {
                 Some(format!("`countersign install {product}`, or name the folder that has it with --root"))
             }
-            Self::Downgrade { .. } => Some("if this is meant, name the version, PRODUCT@VERSION, and add --downgrade".to_owned()),
+            Self::Downgrade { .. } => {
+                Some("if this is meant, name the version, PRODUCT@VERSION, and add --downgrade".to_owned())
+            }
             Self::OtherRepository { .. } => {
                 Some("use another --root for a product of the same name".to_owned())
             }
-            Self::ContentChanged { .. } => {
-                Some("install that version again, by its number; `countersign fsck` lists every file that changed".to_owned())
-            }
+            Self::ContentChanged { .. } => Some(
+                "install that version again, by its number; `countersign fsck` lists every file that changed"
+                    .to_owned(),
+            ),
             Self::NoSuchFile { names, .. } => {
                 let names: Vec<&str> = names.iter().map(FileName::as_str).collect();
                 Some(format!("it has {}", names.join(", ")))
