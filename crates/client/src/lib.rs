@@ -17,5 +17,7 @@ pub mod transport;
 pub use cosigner::HttpCosigner;
 pub use error::ClientError;
 pub use home::{Home, MAX_REPOSITORIES, Repository};
-pub use refresh::{Change, MAX_ROLES_PER_RUN, MAX_ROOTS_PER_RUN, Trusted, Want, load, refresh};
+pub use refresh::{
+    Change, MAX_ROLES_PER_RUN, MAX_ROOTS_PER_RUN, Trusted, Want, load, load_as_proven, refresh,
+};
 pub use transport::{BaseUrl, FetchError, FileTransport, HttpTransport, Location, Transport};

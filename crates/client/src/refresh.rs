@@ -102,6 +102,16 @@ pub fn load(repository: &Repository, want: &Want<'_>, now: Timestamp) -> Result<
     }
 }
 
+/// As [`load`], at the latest time that witnesses have proven to be past: what was good then, whether or not it has
+/// expired since. Only for what cannot be taken back, such as a floor.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_as_proven(repository: &Repository, want: &Want<'_>) -> Result<Trusted, ClientError> {
+    let proven = repository.state.lineage()?.proven_time();
+    load(repository, want, proven.unwrap_or(Timestamp::EPOCH))
+}
+
 fn load_once(repository: &Repository, want: &Want<'_>, now: Timestamp) -> Result<Trusted, ClientError> {
     let state = &repository.state;
     let missing = |what| ClientError::Incomplete { path: state.path().to_owned(), what };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::name::Version;
-use countersign_client::{Want, load};
+use countersign_client::{Want, load, load_as_proven};
 use countersign_install::{Look, Status};
 
 use crate::command::install::{Installed, open};
@@ -41,7 +41,9 @@ pub(crate) fn run(args: &RollbackArgs, site: &Site) -> Result<ExitCode, CliError
 /// The publisher's floor by the metadata at hand. Without usable metadata the floor on record still holds.
 fn publishers_floor(status: &Status, site: &Site) -> Option<Version> {
     let repository = machine::home(site).ok()?.repository(&status.active.repository_name).ok()?;
-    let trusted = load(&repository, &Want::Products(std::slice::from_ref(&status.product)), site.now).ok()?;
+    let want = Want::Products(std::slice::from_ref(&status.product));
+    // A floor only rises: one that was verified holds after its metadata has expired.
+    let trusted = load(&repository, &want, site.now).or_else(|_| load_as_proven(&repository, &want)).ok()?;
     let releases = trusted.set.all(&status.product).ok()?;
     releases.first().and_then(|release| release.value().floor.clone())
 }

@@ -77,6 +77,32 @@ fn a_product_is_found_by_its_own_name_after_the_machine_was_off_for_long() {
     assert_eq!(machine.installed(), "node 1.0.0\n");
 }
 
+/// Attack D05 (e): a floor that the machine has verified holds after the metadata that says so has expired.
+#[test]
+fn a_floor_outlives_the_metadata_that_set_it() {
+    let machine = Lab::new();
+    let first = first_release();
+    machine.serve(&first);
+    machine.trust(&first).ok();
+    machine.node("install").ok();
+    let mut sim = second_release(&first);
+    sim.publish_next(&["node"]);
+    machine.serve(&sim);
+    machine.node("update").ok();
+    let extension = [("apiVersion", Json::from("0.0.1")), ("floor", Json::from("1.1.0"))];
+    object(sim.role("node")).insert("x-countersign".to_owned(), Json::object(extension));
+    let expires = now().plus_seconds(3);
+    object(sim.role("timestamp")).insert("expires".to_owned(), Json::from(expires.to_string()));
+    sim.publish_next(&["node"]);
+    machine.serve(&sim);
+    machine.trust(&sim).ok();
+    while now() <= expires {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    machine.node("rollback").refused(code::INSTALL_BELOW_FLOOR);
+    assert_eq!(machine.installed(), "node 1.1.0\n");
+}
+
 /// Attack D05 (b), design section 4: an older version than the active one is taken only when the user names it.
 #[test]
 fn a_version_that_nobody_named_is_no_downgrade_that_was_asked_for() {
