@@ -22,9 +22,10 @@ use countersign_verify::{Release, Verified};
 use crate::content::{inspect, require_intact};
 use crate::error::InstallError;
 use crate::installer::Installer;
-use crate::layout::{UNFINISHED, remove_tree};
+use crate::layout::{Link, UNFINISHED, remove_tree};
 use crate::ledger;
-use crate::state::{EventKind, Generation, InstalledFile, MAX_FILES, State};
+use crate::state::{EventKind, Generation, InstalledFile, MAX_FILES, Standing, State};
+use crate::view::View;
 
 /// What the user asks for beside the release itself.
 #[derive(Debug, Clone)]
@@ -100,7 +101,8 @@ impl Installer {
         set.may_follow(&state, request)?;
         let floor_rises = state.raise_floor(set.floor.as_ref()) | state.raise_floor(request.floor.as_ref());
         let replaced = state.active().map(|active| active.version.clone());
-        if let Some(current) = self.already_current(&state, &set)? {
+        let link = self.layout().link(&set.product)?;
+        if let Some(current) = self.view().whole_and_active(&state, link, &set)? {
             if floor_rises {
                 ledger::save(self.disk(), self.layout(), &mut state)?;
             }
@@ -206,18 +208,6 @@ impl Installer {
         }
     }
 
-    /// The active generation, if it is this very release and intact.
-    fn already_current(&self, state: &State, set: &Set) -> Result<Option<Generation>, InstallError> {
-        let link = self.layout().link(&set.product)?;
-        let Ok(Some(active)) = state.active_by(link) else { return Ok(None) };
-        let same =
-            active.version == set.version && active.platform == set.platform && active.files == set.files;
-        if !same || !self.view().check_generation(&set.product, active)?.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(active.clone()))
-    }
-
     /// The generation to be, with a number that nothing on disk has.
     fn free_generation(
         &self,
@@ -285,6 +275,47 @@ impl Installer {
         replaced: Option<Version>,
     ) -> Activated {
         Activated { generation, changed, replaced, path: self.layout().current(product) }
+    }
+}
+
+impl View {
+    /// What is active, if it is this very release, intact, and there is nothing to record: then no [`Installer`] is
+    /// needed. `None` where there is something to do, or to refuse. Takes no lock and writes nothing.
+    pub fn already_active(&self, files: &[Verified<Release>]) -> Option<Activated> {
+        let releases: Vec<&Release> = files.iter().map(Verified::value).collect();
+        self.already_active_releases(&releases)
+    }
+
+    pub(crate) fn already_active_releases(&self, releases: &[&Release]) -> Option<Activated> {
+        let set = Set::of(releases).ok()?;
+        let (state, link) = self.recorded(&set.product).ok()?;
+        let settled = state.standing(link) == Standing::Settled
+            && matches!(self.copy_problem(&set.product, &state), Ok(None))
+            && state.floor >= set.floor
+            && check_floor(&state, &set.version, None).is_ok()
+            && state.generations.iter().all(|one| one.repository == set.repository);
+        if !settled {
+            return None;
+        }
+        let generation = self.whole_and_active(&state, link, &set).ok()??;
+        let path = self.layout().current(&set.product);
+        Some(Activated { generation, changed: false, replaced: None, path })
+    }
+
+    /// The active generation, if it is this very release and intact.
+    fn whole_and_active(
+        &self,
+        state: &State,
+        link: Link,
+        set: &Set,
+    ) -> Result<Option<Generation>, InstallError> {
+        let Ok(Some(active)) = state.active_by(link) else { return Ok(None) };
+        let same =
+            active.version == set.version && active.platform == set.platform && active.files == set.files;
+        if !same || !self.check_generation(&set.product, active)?.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(active.clone()))
     }
 }
 

@@ -182,9 +182,11 @@ impl Explain for VerifyError {
         match self {
             Self::Tuf(error) => error.fix(),
             Self::Proof { source, .. } => source.fix(),
-            Self::AnchorMismatch { found, .. } => Some(format!(
-                "compare the anchor with the one that the publisher gives out; this repository's would be {found}"
-            )),
+            // The server's own anchor is not named: it would only be pasted.
+            Self::AnchorMismatch { .. } => Some(
+                "compare URL and anchor with what the publisher gives out, by another way than this server"
+                    .to_owned(),
+            ),
             Self::ClockBehind { .. } => Some("set this machine's clock and try again".to_owned()),
             _ => None,
         }

@@ -8,7 +8,7 @@ use countersign_base::name::{Channel, Platform, ProductName, Version};
 use countersign_base::{Class, Explain as _, code};
 use countersign_client::Repository;
 use countersign_client::transport::{self, FetchError, Transport};
-use countersign_install::{Activated, DEFAULT_KEPT_GENERATIONS, InstallError, Installer, Request};
+use countersign_install::{Activated, DEFAULT_KEPT_GENERATIONS, InstallError, Installer, Request, View};
 use countersign_verify::{Release, Verified};
 use serde::Serialize;
 
@@ -134,6 +134,10 @@ pub(crate) fn run(args: &InstallArgs, site: &Site) -> Result<ExitCode, CliError>
 pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<Installed, CliError> {
     let trusted = machine::refresh(choice.repository, choice.product, site)?;
     let files = machine::select(&trusted, choice.product, choice.version, choice.platform, choice.channel)?;
+    // The usual end of an update: nothing is new, and so nothing is locked or written.
+    if let Some(done) = View::open(root).already_active(&files) {
+        return Ok(installed(choice, &done, &files));
+    }
     let mut installer = open(root, site)?;
     let transport = transport::open(choice.repository.location());
     let request = Request {
@@ -152,12 +156,15 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
     if let Err(error) = installer.gc(DEFAULT_KEPT_GENERATIONS) {
         site.out.warn(&format!("old generations could not be removed: {error}"));
     }
-    let evidence = files.first().map(|file| Evidence::new(file.report()));
-    let installed = Installed::new(choice.repository.name().as_str(), choice.product, &done);
-    Ok(match evidence {
-        Some(evidence) => installed.with_evidence(evidence),
+    Ok(installed(choice, &done, &files))
+}
+
+fn installed(choice: &Choice<'_>, done: &Activated, files: &[Verified<Release>]) -> Installed {
+    let installed = Installed::new(choice.repository.name().as_str(), choice.product, done);
+    match files.first() {
+        Some(file) => installed.with_evidence(Evidence::new(file.report())),
         None => installed,
-    })
+    }
 }
 
 /// Opens the root and says what had to be put in order.

@@ -174,3 +174,34 @@ fn what_is_not_installed_is_said_so() {
     assert!(!place.root.exists(), "looking creates nothing");
     assert_code(rollback(&place.root), code::INSTALL_NOT_INSTALLED);
 }
+
+#[test]
+fn what_is_active_already_is_told_without_the_lock_and_only_if_nothing_is_to_be_done() {
+    let place = place(&["1.0.0"]);
+    let told = |fixture: &Fixture| {
+        place.view().already_active_releases(&fixture.releases.iter().collect::<Vec<_>>())
+    };
+    let before = contents(&place.root);
+    let held = Installer::open(&place.root).unwrap();
+    let done = told(&release("1.0.0")).expect("it is active");
+    assert!(!done.changed);
+    assert_eq!((done.generation.number, done.path), (1, place.join("node/current")));
+    drop(held);
+    assert_eq!(contents(&place.root), before);
+
+    assert_eq!(told(&release("1.1.0")), None, "another version");
+    let mut higher = release("1.0.0");
+    higher.releases.iter_mut().for_each(|one| one.floor = Some(version("1.0.0")));
+    assert_eq!(told(&higher), None, "a floor to record");
+    let mut foreign = release("1.0.0");
+    foreign.releases.iter_mut().for_each(|one| one.repository = Anchor(Sha256Digest([8; 32])));
+    assert_eq!(told(&foreign), None, "another repository's");
+    let mut fewer = release("1.0.0");
+    fewer.releases.pop();
+    assert_eq!(told(&fewer), None, "other files");
+    fs::remove_file(place.join("node/history.json")).unwrap();
+    assert_eq!(told(&release("1.0.0")), None, "the record's copy to restore");
+    install(&place.root, "1.0.0").unwrap();
+    fs::remove_file(place.join("node/current/node")).unwrap();
+    assert_eq!(told(&release("1.0.0")), None, "a file to mend");
+}
