@@ -24,6 +24,15 @@ pub(crate) trait Report: Serialize {
     fn lines(&self) -> Vec<String>;
 }
 
+/// Something that happened beside the result and is no error, in JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Notice {
+    /// The code whose page tells more.
+    pub(crate) code: &'static str,
+    /// What happened.
+    pub(crate) message: String,
+}
+
 /// What a line of a story is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Line {

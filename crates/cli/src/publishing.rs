@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::passphrase::Passphrases;
+use crate::printer::Notice;
 use crate::site::Site;
 
 /// Where the secret keys are.
@@ -105,12 +106,6 @@ pub(crate) struct Published {
     /// What else happened that is no error.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notices: Vec<Notice>,
-}
-
-#[derive(Debug, Serialize)]
-struct Notice {
-    code: &'static str,
-    message: String,
 }
 
 #[derive(Debug, Serialize)]

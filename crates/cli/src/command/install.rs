@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::evidence::Evidence;
 use crate::machine::{self, ChoiceArgs, RootArgs, Target};
-use crate::printer::Report;
+use crate::printer::{Notice, Report};
 use crate::progress::Progress;
 use crate::site::Site;
 
@@ -56,6 +56,9 @@ pub(crate) struct Installed {
     files: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Evidence>,
+    /// What else happened; people were told when it did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notices: Vec<Notice>,
 }
 
 impl Installed {
@@ -73,7 +76,18 @@ impl Installed {
             path: done.path.display().to_string(),
             files: generation.files.iter().map(|file| file.name.to_string()).collect(),
             evidence: None,
+            notices: Vec::new(),
         }
+    }
+
+    /// Adds what had to be put in order before.
+    pub(crate) fn after(mut self, installer: &Installer) -> Self {
+        let notice = |recovered: &countersign_install::Recovered| Notice {
+            code: code::INSTALL_RECOVERED.name(),
+            message: recovered.to_string(),
+        };
+        self.notices = installer.recovered().iter().map(notice).collect();
+        self
     }
 
     pub(crate) fn with_evidence(mut self, evidence: Evidence) -> Self {
@@ -156,7 +170,7 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
     if let Err(error) = installer.gc(DEFAULT_KEPT_GENERATIONS) {
         site.out.warn(&format!("old generations could not be removed: {error}"));
     }
-    Ok(installed(choice, &done, &files))
+    Ok(installed(choice, &done, &files).after(&installer))
 }
 
 fn installed(choice: &Choice<'_>, done: &Activated, files: &[Verified<Release>]) -> Installed {

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RollbackArgs, site: &Site) -> Result<ExitCode, CliError
     let floor = publishers_floor(&status, site);
     let done = installer.rollback(&status.product, floor.as_ref(), site.now)?;
     let repository = done.generation.repository_name.to_string();
-    site.out.report(&Installed::new(&repository, &status.product, &done))?;
+    site.out.report(&Installed::new(&repository, &status.product, &done).after(&installer))?;
     Ok(ExitCode::SUCCESS)
 }
 
