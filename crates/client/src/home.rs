@@ -170,6 +170,9 @@ impl Home {
         let damaged = |reason| ClientError::Damaged { path: path.clone(), reason };
         let bytes = match durable::read(&path, MAX_REPO_FILE_BYTES) {
             Err(StoreError::TooLarge { .. }) => return Err(damaged("it is too large")),
+            Err(StoreError::Io { .. }) if fs::symlink_metadata(&path).is_ok_and(|info| !info.is_file()) => {
+                return Err(damaged("it is not a regular file"));
+            }
             read => read?.ok_or_else(|| damaged("it is missing"))?,
         };
         let state = StateDir::new(folder.clone(), self.disk.clone());

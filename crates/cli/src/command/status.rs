@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use countersign_base::name::ProductName;
 use countersign_base::{Class, code};
 use countersign_client::{Want, load};
 use countersign_install::{Listed, Look, Status, View};
@@ -33,6 +34,8 @@ struct Overview {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     products: Vec<Product>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<Damaged>,
     repositories: Vec<Repository>,
 }
 
@@ -48,6 +51,14 @@ struct Product {
     previous: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<String>,
+}
+
+/// A product whose record does not say what is installed.
+#[derive(Serialize)]
+struct Damaged {
+    product: String,
+    code: &'static str,
+    problem: String,
 }
 
 #[derive(Serialize)]
@@ -77,6 +88,9 @@ impl Report for Overview {
                 lines.push(format!("  nothing below {floor} can be installed"));
             }
         }
+        for damaged in &self.damaged {
+            lines.push(format!("{}  DAMAGED  {} ({})", damaged.product, damaged.problem, damaged.code));
+        }
         for repository in &self.repositories {
             let name = &repository.repository;
             match (&repository.problem, &repository.fresh_until) {
@@ -94,16 +108,24 @@ impl Report for Overview {
 
 pub(crate) fn run(args: &StatusArgs, site: &Site) -> Result<ExitCode, CliError> {
     let view = View::open(&args.root.path(site)?);
-    let mut overview = Overview { ok: true, code: None, products: Vec::new(), repositories: Vec::new() };
-    let listed = match &args.target {
-        Some(target) => vec![view.status(&target.product, Look::Files)],
-        None => {
-            let names = view.list()?.into_iter().map(|Listed { product, .. }| product);
-            names.map(|product| view.status(&product, Look::Files)).collect()
-        }
+    let mut overview = Overview {
+        ok: true,
+        code: None,
+        products: Vec::new(),
+        damaged: Vec::new(),
+        repositories: Vec::new(),
     };
-    for status in listed {
-        overview.add_product(&status?);
+    match &args.target {
+        Some(target) => overview.add_product(&view.status(&target.product, Look::Files)?),
+        None => {
+            for Listed { product, .. } in view.list()? {
+                match view.status(&product, Look::Files) {
+                    Ok(status) => overview.add_product(&status),
+                    // One that cannot be judged must not hide the others.
+                    Err(error) => overview.add_damaged(&product, error.into()),
+                }
+            }
+        }
     }
     for repository in machine::home(site)?.repositories()? {
         overview.add_repository(&repository, site);
@@ -118,6 +140,15 @@ pub(crate) fn run(args: &StatusArgs, site: &Site) -> Result<ExitCode, CliError> 
 }
 
 impl Overview {
+    fn add_damaged(&mut self, product: &ProductName, error: CliError) {
+        self.fail(error.code.name());
+        self.damaged.push(Damaged {
+            product: product.to_string(),
+            code: error.code.name(),
+            problem: error.what,
+        });
+    }
+
     fn add_product(&mut self, status: &Status) {
         let problems: Vec<String> = status.findings.iter().flatten().map(ToString::to_string).collect();
         if !problems.is_empty() {

@@ -367,3 +367,16 @@ fn ctrl_c_in_the_first_install_leaves_nothing_half_done() {
     println!("{interrupted} of 32 commands were interrupted");
     assert!(interrupted > 1, "the interruptions come too late");
 }
+
+#[test]
+fn status_tells_of_the_others_when_one_record_is_damaged() {
+    let publisher = busy_machine();
+    let root = publisher.path("root");
+    let status = || publisher.lab().run(&["status", "--root", &text(&root)]);
+    status().ok();
+    fs::create_dir_all(root.join("another/generations")).unwrap();
+    fs::write(root.join(".countersign/products/another.json"), "not a record").unwrap();
+    let json = status().refused(code::INSTALL_STATE_DAMAGED).json();
+    assert_eq!(json["products"][0]["product"], "node", "{json}");
+    assert_eq!(json["damaged"][0]["product"], "another", "{json}");
+}

@@ -114,7 +114,8 @@ impl HttpTransport {
             }
             let response = request.call().map_err(|error| failure(&url, limit, error))?;
             let status = response.status();
-            if status.is_redirection() {
+            // 304 and the like lead nowhere: a fault of the server, not an attempt to send us elsewhere.
+            if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 url = self.redirected(&url, &response)?;
                 continue;
             }

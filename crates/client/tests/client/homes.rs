@@ -52,6 +52,15 @@ fn a_damaged_record_is_named_and_can_be_forgotten() {
 }
 
 #[test]
+fn a_record_that_is_no_file_is_damaged() {
+    let fixture = Fixture::trusted();
+    let record = fixture.state().join("repo.json");
+    fs::remove_file(&record).unwrap();
+    fs::create_dir(&record).unwrap();
+    assert_eq!(code(fixture.home().repositories()), "state-damaged");
+}
+
+#[test]
 fn a_home_that_cannot_be_written_is_said() {
     let fixture = Fixture::new();
     fs::write(fixture.folder.path().join("home"), "a file").unwrap();

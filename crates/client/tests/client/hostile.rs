@@ -216,6 +216,13 @@ fn d02_redirects_stay_where_they_are() {
     assert_eq!(elsewhere.connections(), 0, "no packet to the target");
 }
 
+/// 304 is in the range of the redirects and is none: the server is at fault, and nothing leads elsewhere.
+#[test]
+fn not_modified_is_a_failure_and_no_redirect() {
+    let server = Hostile::start(|peer, _| peer.send(b"HTTP/1.1 304 Not Modified\r\n\r\n"));
+    assert_eq!(code_of(server.transport().get("x", 10)), code::FETCH_FAILED);
+}
+
 #[test]
 fn d02_redirects_of_the_same_origin_are_followed_a_few_times() {
     let server = Hostile::start(|peer, head| {
