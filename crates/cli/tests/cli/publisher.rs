@@ -178,9 +178,25 @@ pub(crate) fn everything(folder: &Path) -> Tree {
     every_file(folder).into_iter().filter(|path| !lock(path)).map(read).collect()
 }
 
+/// The same command, deaf to nothing: a shell that starts something in the background has it ignore Ctrl-C, and that
+/// is inherited down to here.
+fn listening(command: &Command, signal: &str) -> Command {
+    let mut fresh = match signal {
+        "INT" => Command::new("/usr/bin/env"),
+        _ => Command::new(command.get_program()),
+    };
+    if signal == "INT" {
+        fresh.arg("--default-signal=INT").arg(command.get_program());
+    }
+    fresh.args(command.get_args());
+    fresh.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    fresh
+}
+
 /// Runs `command`, sends it the signal after a while, and gives its exit status: `None` if the signal ended it.
 pub(crate) fn cut_short(command: &mut Command, signal: &str, after: Duration) -> Option<i32> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut fresh = listening(command, signal);
+    let mut child = fresh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(after);
     if child.try_wait().unwrap().is_none() {
         // Not yet waited for, so the number is still this process's.
