@@ -47,6 +47,9 @@ impl Progress {
 
     fn draw(&self) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(Some(self.total), ProgressDrawTarget::stderr());
+        // What was done before the bar began says nothing about the rate from here on.
+        bar.set_position(self.done);
+        bar.reset_eta();
         let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
