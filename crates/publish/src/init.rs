@@ -64,6 +64,8 @@ pub struct Initialised {
     pub policy: Policy,
     /// The first publication.
     pub publication: Publication,
+    /// Names of the keys that were in the keys directory already: an interrupted run's, or another repository's.
+    pub found_keys: Vec<String>,
 }
 
 /// The keys of a new repository.
@@ -100,6 +102,7 @@ impl Publisher<'_> {
             return Err(PublishError::RepoExists { path: site.layout.root().to_owned() });
         };
         let keys = NewKeys::make(site, options, &mut keyring)?;
+        let found_keys = keyring.found().to_vec();
         let policy = make_policy(site, options, &keys)?;
         let bytes = if begun.is_empty() {
             let first = sign_root(site, options, &keys, &policy, &mut keyring)?;
@@ -124,7 +127,7 @@ impl Publisher<'_> {
         let online = Online { site, root: &root, current: None };
         let publication = act.publish(change, &online, &mut keyring, &mut *self.connect)?;
         durable::remove(&*site.disk, &mark)?;
-        Ok(Initialised { anchor, policy, publication })
+        Ok(Initialised { anchor, policy, publication, found_keys })
     }
 }
 

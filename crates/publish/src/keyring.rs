@@ -39,6 +39,7 @@ pub(crate) struct Keyring<'a> {
     infos: Vec<KeyInfo>,
     ask: &'a mut AskPassphrase<'a>,
     opened: BTreeMap<PublicKey, Shared>,
+    found: Vec<String>,
 }
 
 /// An opened key that several owners sign with.
@@ -68,7 +69,7 @@ impl<'a> Keyring<'a> {
 
     fn of(dir: KeyDir, ask: &'a mut AskPassphrase<'a>) -> Result<Self, PublishError> {
         let infos = dir.list()?;
-        Ok(Self { dir, infos, ask, opened: BTreeMap::new() })
+        Ok(Self { dir, infos, ask, opened: BTreeMap::new(), found: Vec::new() })
     }
 
     /// The key of that name, which must be for that stage; made if it is not there.
@@ -82,6 +83,7 @@ impl<'a> Keyring<'a> {
     ) -> Result<PublicKey, PublishError> {
         if let Some(info) = self.infos.iter().find(|info| info.name.as_str() == name) {
             if info.stage == stage && info.product.as_ref() == product {
+                self.found.push(name.to_owned());
                 return Ok(info.public.clone());
             }
             return Err(KeysError::Exists { name: info.name.clone(), dir: self.dir.path().to_owned() }.into());
@@ -91,6 +93,11 @@ impl<'a> Keyring<'a> {
         let public = info.public.clone();
         self.infos.push(info);
         Ok(public)
+    }
+
+    /// Names of the keys that [`Keyring::ensure`] did not have to make.
+    pub(crate) fn found(&self) -> &[String] {
+        &self.found
     }
 
     /// Whether the secret key is here.

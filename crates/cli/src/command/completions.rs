@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _};
+use serde_json::json;
 
 use crate::args::Cli;
 use crate::error::CliError;
@@ -21,6 +22,11 @@ pub(crate) struct CompletionsArgs {
 pub(crate) fn run(args: &CompletionsArgs, site: &Site) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "countersign", &mut script);
-    site.out.raw(&String::from_utf8_lossy(&script))?;
+    let (shell, script) = (args.shell.to_string(), String::from_utf8_lossy(&script).into_owned());
+    if site.out.is_json() {
+        site.out.raw(&format!("{:#}\n", json!({ "shell": shell, "script": script })))?;
+    } else {
+        site.out.raw(&script)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

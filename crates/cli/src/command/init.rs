@@ -52,6 +52,9 @@ struct Initialised {
     log: String,
     witness_keys: Vec<String>,
     local_witness: bool,
+    /// Keys that were there already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    found_keys: Vec<String>,
     #[serde(flatten)]
     published: Published,
     anchor: String,
@@ -64,6 +67,10 @@ impl Report for Initialised {
             format!("keys      {}: guard them, and keep the root keys apart", self.keys),
         ];
         lines.extend(self.published.lines());
+        if !self.found_keys.is_empty() {
+            let names = self.found_keys.join(", ");
+            lines.push(format!("note      keys that were in {} already are used: {names}", self.keys));
+        }
         if self.local_witness {
             lines.push(
                 "note      the only witness is this machine's own: it gives no independence".to_owned(),
@@ -97,6 +104,7 @@ pub(crate) fn run(args: &InitArgs, site: &Site) -> Result<ExitCode, CliError> {
         log: done.policy.logs().iter().map(|log| log.key.to_string()).collect::<Vec<_>>().join(" "),
         witness_keys: done.policy.witnesses().iter().map(|one| one.key.to_string()).collect(),
         local_witness,
+        found_keys: done.found_keys,
         published: Published::new(&done.publication),
         anchor: done.anchor.to_string(),
     })?;

@@ -380,3 +380,18 @@ fn status_tells_of_the_others_when_one_record_is_damaged() {
     assert_eq!(json["products"][0]["product"], "node", "{json}");
     assert_eq!(json["damaged"][0]["product"], "another", "{json}");
 }
+
+/// Legal, and perhaps not meant: the second repository shares its people with the first.
+#[test]
+fn init_tells_which_keys_were_there_already() {
+    let publisher = Publisher::new();
+    let again = publisher.path("again");
+    let args = ["init", &text(&again), "--keys", &text(&publisher.path("keys")), "--unencrypted"];
+    let json = publisher.lab().run(&args).ok().json();
+    let found: Vec<&str> =
+        json["found_keys"].as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
+    assert_eq!(found, ["root-1", "root-2", "root-3", "snapshot", "timestamp", "log", "witness"]);
+    let other =
+        ["init", &text(&publisher.path("other")), "--keys", &text(&publisher.path("new")), "--unencrypted"];
+    assert!(publisher.lab().run(&other).ok().json().get("found_keys").is_none());
+}
