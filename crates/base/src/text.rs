@@ -1,4 +1,4 @@
-//! Making untrusted text safe to show to a person.
+//! Text from outside: made safe to show to a person, and taken out of URLs.
 
 /// `text` with everything that could move a cursor, hide or reorder characters written as `\u{..}`.
 ///
@@ -14,6 +14,23 @@ pub fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// The bytes that percent-encoded text stands for (RFC 3986 section 2.1); `None` where two hex digits do not follow a
+/// `%`. Anything can come out, separators and zero bytes too: check after decoding.
+pub fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(bytes.next()?).to_digit(16);
+            let value = digit()? * 16 + digit()?;
+            out.push(u8::try_from(value).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    Some(out)
 }
 
 /// Characters that change how their neighbours are shown, or show as nothing.
@@ -35,6 +52,15 @@ const fn is_hazardous(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percent_encoding_is_undone_once() {
+        assert_eq!(percent_decode("a%2Fb%2f%25c").as_deref(), Some(&b"a/b/%c"[..]));
+        assert_eq!(percent_decode("%252f").as_deref(), Some(&b"%2f"[..]));
+        for bad in ["%", "%2", "a%", "%2g", "%+1", "%\u{e9}0"] {
+            assert_eq!(percent_decode(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn terminal_and_bidi_tricks_are_escaped() {

@@ -3,6 +3,8 @@
 //! Layout of a repository: design section 2. Tiles: <https://c2sp.org/tlog-tiles>, whose content types and
 //! caching these are.
 
+use countersign_base::text::percent_decode;
+
 /// Longest request path.
 const MAX_PATH_BYTES: usize = 2048;
 
@@ -35,7 +37,7 @@ impl Resource {
         let mut components = Vec::new();
         for component in path.strip_prefix('/')?.split('/') {
             // Decoded once, after splitting: `%2f` and `%2e%2e` are characters of a name that has no place here.
-            let component = percent_decode(component)?;
+            let component = String::from_utf8(percent_decode(component)?).ok()?;
             let hidden = component.is_empty() || component.starts_with('.');
             if hidden || component.contains(['/', '\\']) || component.chars().any(char::is_control) {
                 return None;
@@ -76,21 +78,6 @@ fn digest_prefix(name: &str) -> Option<String> {
     let (digest, _) = name.split_once('.')?;
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     (digest.len() == 64 && digest.bytes().all(is_hex)).then(|| digest.to_owned())
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(bytes.next()?).to_digit(16);
-            let value = digit()? * 16 + digit()?;
-            out.push(u8::try_from(value).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use countersign_base::text::percent_decode;
+
 use super::FetchError;
 
 /// Longest URL that is read, in bytes.
@@ -183,21 +185,6 @@ fn parse_file_url(rest: &str) -> Result<PathBuf, &'static str> {
         return Err("it has a zero byte");
     }
     Ok(OsString::from_vec(bytes).into())
-}
-
-fn percent_decode(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let mut digit = || char::from(bytes.next()?).to_digit(16);
-            let value = digit()? * 16 + digit()?;
-            out.push(u8::try_from(value).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    Some(out)
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters and `/`.
