@@ -1,8 +1,7 @@
 //! Two storage contracts, immutable objects and a compare-and-swap cell, on a directory.
 //!
 //! [`durable`] knows which syscalls make a change survive a power loss; every crate that keeps files goes through
-//! it, but for `keys`, which comes before this one and has a few lines of its own. Each of its syscalls passes the
-//! small [`Disk`] trait, so that a test can count them, fail the n-th, or drop what was not synced
+//! it. Each of its syscalls passes the small [`Disk`] trait, so that a test can count them, fail the n-th, or drop what was not synced
 //! (`countersign_testkit::faulty_disk`).
 //!
 //! Not here: what the bytes mean, and any network.
