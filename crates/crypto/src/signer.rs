@@ -25,18 +25,43 @@ pub enum SignerError {
     /// A key in memory failed.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A signer outside this process's memory did not sign, or what stands before it did not let it.
+    #[error("{what}")]
+    External {
+        /// The code of what went wrong.
+        code: Code,
+        /// What happened, in one line, foreign text escaped.
+        what: String,
+        /// What to do about it.
+        fix: Option<String>,
+    },
+}
+
+impl SignerError {
+    /// Takes over what another error says, its causes included.
+    pub fn external(error: &dyn Explain) -> Self {
+        let mut what = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            what = format!("{what}: {error}");
+            cause = error.source();
+        }
+        Self::External { code: error.code(), what, fix: error.fix() }
+    }
 }
 
 impl Explain for SignerError {
     fn code(&self) -> Code {
         match self {
             Self::Key(error) => error.code(),
+            Self::External { code, .. } => *code,
         }
     }
 
     fn fix(&self) -> Option<String> {
         match self {
             Self::Key(error) => error.fix(),
+            Self::External { fix, .. } => fix.clone(),
         }
     }
 }
