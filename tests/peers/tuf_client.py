@@ -1,55 +1,97 @@
-"""python-tuf's client over a repository: bootstrap, refresh, download one target, print its SHA-256.
+"""python-tuf's client with the command line of tuf-conformance; see README.md.
 
-    tuf_client.py ROOT METADATA_URL TARGETS_URL DIR [TARGET]
+    tuf_client.py --metadata-dir D init ROOT
+    tuf_client.py --metadata-dir D --metadata-url U refresh
+    tuf_client.py --metadata-dir D --metadata-url U --target-name T --target-base-url U --target-dir D download
+    tuf_client.py --batch
 
-ROOT is the trusted root file; DIR keeps the client's metadata and the download between runs. Without TARGET
-it only refreshes. Exit status 0, or 1 with the refusal's class and message on standard error.
+`--clock-days N` moves the client's clock. `--batch` reads one JSON array of arguments a line and answers each
+with a line `{"status": .., "text": ..}`, because starting Python takes longer than all else here.
+
+Exit status 0; 1 with the refusal's class and message on standard error; 70 where python-tuf fails in a way
+that it does not document.
 """
 
-import hashlib
+import argparse
+import json
 import pathlib
+import shutil
 import sys
+from datetime import timedelta
 
 from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.ngclient import Updater
 
 
-def run(root: str, metadata_url: str, targets_url: str, folder: str, target: str | None) -> None:
-    """Does what the module says; raises what python-tuf raises."""
-    metadata = pathlib.Path(folder, "metadata")
-    downloads = pathlib.Path(folder, "targets")
-    metadata.mkdir(parents=True, exist_ok=True)
-    downloads.mkdir(parents=True, exist_ok=True)
-    updater = Updater(
-        str(metadata),
-        metadata_url,
-        str(downloads),
-        targets_url,
-        bootstrap=pathlib.Path(root).read_bytes(),
-    )
-    updater.refresh()
-    print("refreshed")
-    if target is None:
+class NotFoundError(Exception):
+    """No role lists the target."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    out = argparse.ArgumentParser()
+    out.add_argument("--metadata-dir", required=True)
+    out.add_argument("--metadata-url")
+    out.add_argument("--target-name", action="append")
+    out.add_argument("--target-dir")
+    out.add_argument("--target-base-url")
+    out.add_argument("--clock-days", type=int, default=0)
+    commands = out.add_subparsers(dest="command", required=True)
+    commands.add_parser("init").add_argument("root")
+    commands.add_parser("refresh")
+    commands.add_parser("download")
+    return out
+
+
+def act(args: argparse.Namespace) -> None:
+    """Does what the command says; raises what python-tuf raises."""
+    pathlib.Path(args.metadata_dir).mkdir(parents=True, exist_ok=True)
+    if args.command == "init":
+        shutil.copyfile(args.root, pathlib.Path(args.metadata_dir, "root.json"))
         return
-    info = updater.get_targetinfo(target)
-    if info is None:
-        raise RepositoryError(f"no role lists {target}")
-    path = updater.download_target(info)
-    print(hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest(), path)
+    updater = Updater(
+        args.metadata_dir,
+        args.metadata_url,
+        args.target_dir,
+        args.target_base_url,
+        bootstrap=None,
+    )
+    if args.clock_days:
+        updater._trusted_set.reference_time += timedelta(days=args.clock_days)  # noqa: SLF001
+    updater.refresh()
+    if args.command == "refresh":
+        return
+    pathlib.Path(args.target_dir).mkdir(parents=True, exist_ok=True)
+    for name in args.target_name:
+        info = updater.get_targetinfo(name)
+        if info is None:
+            raise NotFoundError(name)
+        if updater.find_cached_target(info) is None:
+            updater.download_target(info)
+
+
+def run(words: list[str]) -> tuple[int, str]:
+    """Exit status and message of one command."""
+    try:
+        act(parser().parse_args(words))
+    except (RepositoryError, DownloadError, NotFoundError, ValueError, OSError) as error:
+        return 1, f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001
+        return 70, f"{type(error).__name__}: {error}"
+    return 0, ""
 
 
 def main() -> int:
     """The command."""
-    args = sys.argv[1:]
-    if len(args) not in (4, 5):
-        print(__doc__, file=sys.stderr)
-        return 2
-    try:
-        run(*args[:4], args[4] if len(args) == 5 else None)
-    except (RepositoryError, DownloadError, ValueError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if sys.argv[1:] == ["--batch"]:
+        for line in sys.stdin:
+            status, text = run(json.loads(line))
+            print(json.dumps({"status": status, "text": text}), flush=True)
+        return 0
+    status, text = run(sys.argv[1:])
+    if text:
+        print(text, file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -37,12 +37,28 @@ struct Place {
 
 const PEERS: &[Peer] = &[
     Peer {
-        program: "tuf-client",
+        program: "tuf-python",
         package: "python-tuf",
         version: "7.0.1",
         made_from: &["requirements.txt"],
         install: install_python_tuf,
         command: |place| vec![place.folder.join("bin/python"), place.recipes.join("tuf_client.py")],
+    },
+    Peer {
+        program: "tuf-go",
+        package: "go-tuf",
+        version: "2.4.2",
+        made_from: &["tufgo/main.go", "tufgo/go.mod", "tufgo/go.sum"],
+        install: |place| build_go(place, "tufgo", "client"),
+        command: |place| vec![place.folder.join("client")],
+    },
+    Peer {
+        program: "tuf-js",
+        package: "tuf-js",
+        version: "5.0.1",
+        made_from: &["tufjs/client.js", "tufjs/package.json", "tufjs/package-lock.json"],
+        install: install_tuf_js,
+        command: |place| vec![PathBuf::from("node"), place.folder.join("client.js")],
     },
     Peer {
         program: "tessera-fsck",
@@ -60,13 +76,7 @@ const PEERS: &[Peer] = &[
         package: "gonote",
         version: "0.37.0",
         made_from: &["gonote/main.go", "gonote/go.mod", "gonote/go.sum"],
-        install: |place| {
-            let mut build = go(place)?;
-            build.current_dir(place.recipes.join("gonote"));
-            quietly(
-                build.args(["build", "-mod=readonly", "-trimpath", "-o"]).arg(place.folder.join("gonote")),
-            )
-        },
+        install: |place| build_go(place, "gonote", "gonote"),
         command: |place| vec![place.folder.join("gonote")],
     },
     Peer {
@@ -127,8 +137,11 @@ pub(crate) fn install(root: &Path) -> Installed {
         });
         note(&bin, peer.program, done, &mut missing);
     }
-    let done = faketime().and_then(|program| script(&bin.join("faketime"), &[program]));
-    note(&bin, "faketime", done, &mut missing);
+    for (program, package) in SYSTEM {
+        let done = system(program, package).and_then(|found| script(&bin.join(program), &[found]));
+        note(&bin, program, done, &mut missing);
+    }
+    note(&bin, SOFTHSM, softhsm().and_then(|module| link(&bin.join(SOFTHSM), &module)), &mut missing);
     Installed { bin, missing }
 }
 
@@ -189,6 +202,30 @@ fn install_python_tuf(place: &Place) -> Result<(), String> {
     quietly(pip.arg(place.recipes.join("requirements.txt")))
 }
 
+/// Builds the program of ours in the recipe `folder`.
+fn build_go(place: &Place, folder: &str, program: &str) -> Result<(), String> {
+    let mut build = go(place)?;
+    build.current_dir(place.recipes.join(folder)).args(["build", "-mod=readonly", "-trimpath", "-o"]);
+    quietly(build.arg(place.folder.join(program)))
+}
+
+fn install_tuf_js(place: &Place) -> Result<(), String> {
+    let npm = sh::find("npm").ok_or("npm is not on PATH")?;
+    for file in ["client.js", "package.json", "package-lock.json"] {
+        let from = place.recipes.join("tufjs").join(file);
+        fs::copy(from, place.folder.join(file)).map_err(|error| format!("tufjs/{file}: {error}"))?;
+    }
+    let mut install = Command::new(npm);
+    install.current_dir(&place.folder).args([
+        "ci",
+        "--silent",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ]);
+    quietly(&mut install)
+}
+
 /// Builds it from its modules with the one function added that they lack, see tests/peers/README.md.
 fn install_omniwitness(place: &Place) -> Result<(), String> {
     let source = place.folder.join("source");
@@ -216,18 +253,33 @@ fn go(place: &Place) -> Result<Command, String> {
     Ok(go)
 }
 
-/// faketime comes with the system; installed by apt where that can be done without asking.
-fn faketime() -> Result<PathBuf, String> {
-    if let Some(program) = sh::find("faketime") {
+/// Programs that come with the system, each with its package.
+const SYSTEM: &[(&str, &str)] =
+    &[("faketime", "faketime"), ("softhsm2-util", "softhsm2"), ("pkcs11-tool", "opensc")];
+
+/// The PKCS#11 module of SoftHSM2, a token in software.
+const SOFTHSM: &str = "libsofthsm2.so";
+
+/// The program, whose package is installed by apt where that can be done without asking.
+fn system(program: &str, package: &str) -> Result<PathBuf, String> {
+    if let Some(program) = sh::find(program) {
         return Ok(program);
     }
     let id = sh::output(Command::new("id").arg("-u"))?;
     let apt = sh::find("apt-get").filter(|_| id.trim() == "0");
-    let apt = apt.ok_or("install the package `faketime`")?;
-    let install = ["install", "--yes", "--no-install-recommends", "faketime"];
+    let apt = apt.ok_or_else(|| format!("install the package `{package}`"))?;
+    let install = ["install", "--yes", "--no-install-recommends", package];
     let get = || quietly(Command::new(&apt).env("DEBIAN_FRONTEND", "noninteractive").args(install));
     get().or_else(|_| quietly(Command::new(&apt).arg("update")).and_then(|()| get()))?;
-    sh::find("faketime").ok_or_else(|| "its package has no program of that name".to_owned())
+    sh::find(program).ok_or_else(|| format!("the package `{package}` has no program of that name"))
+}
+
+/// Where the package `softhsm2` puts its module: the folder's name depends on the distribution and the machine.
+fn softhsm() -> Result<PathBuf, String> {
+    let machine = format!("/usr/lib/{}-linux-gnu/softhsm", std::env::consts::ARCH);
+    let folders = ["/usr/lib/softhsm", machine.as_str(), "/usr/lib64/softhsm", "/usr/lib64/pkcs11"];
+    let found = folders.iter().map(|folder| Path::new(folder).join(SOFTHSM)).find(|module| module.is_file());
+    found.ok_or_else(|| "the package `softhsm2` has no module in any folder known here".to_owned())
 }
 
 fn quietly(command: &mut Command) -> Result<(), String> {
@@ -246,6 +298,18 @@ fn script(path: &Path, command: &[PathBuf]) -> Result<(), String> {
         fs::rename(&new, path)
     };
     write().map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Makes `path` a link to `file`.
+#[cfg(unix)]
+fn link(path: &Path, file: &Path) -> Result<(), String> {
+    let _ = fs::remove_file(path);
+    std::os::unix::fs::symlink(file, path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(not(unix))]
+fn link(_: &Path, _: &Path) -> Result<(), String> {
+    Err("tokens are tested on Linux only".to_owned())
 }
 
 fn quoted(word: &str) -> String {
@@ -288,7 +352,9 @@ mod tests {
     fn every_recipe_pins_the_version_that_it_is_keyed_by() {
         let read = |file: &str| fs::read_to_string(sh::root().join("tests/peers").join(file)).unwrap();
         let version = |program: &str| PEERS.iter().find(|peer| peer.program == program).unwrap().version;
-        assert!(read("requirements.txt").contains(&format!("\ntuf=={}\n", version("tuf-client"))));
+        assert!(read("requirements.txt").contains(&format!("\ntuf=={}\n", version("tuf-python"))));
+        assert!(read("tufgo/go.mod").contains(&format!("/go-tuf/v2 v{}\n", version("tuf-go"))));
+        assert!(read("tufjs/package.json").contains(&format!("\"tuf-js\": \"{}\"", version("tuf-js"))));
         assert!(read("gonote/go.mod").contains(&format!("golang.org/x/mod v{}\n", version("gonote"))));
         assert!(read("omniwitness/go.mod").contains(&format!("/witness v0.0.0-{}", version("omniwitness"))));
     }
