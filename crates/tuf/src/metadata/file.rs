@@ -25,6 +25,12 @@ impl Hashes {
         self.sha256.is_some() || self.sha512.is_some()
     }
 
+    /// A listed digest in hex, for a file name (specification 6.2): SHA-256 rather than SHA-512.
+    pub fn first(&self) -> Option<String> {
+        let sha256 = self.sha256.map(|digest| digest.to_string());
+        sha256.or_else(|| self.sha512.map(|digest| digest.to_string()))
+    }
+
     /// The first listed digest that `bytes` do not have: `sha256`, `sha512`, or `hash` if none is known.
     fn mismatch(&self, bytes: &[u8]) -> Option<&'static str> {
         if self.others && !self.any_known() {
