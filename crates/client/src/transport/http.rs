@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use countersign_base::text::percent_decode;
 use ureq::http::{HeaderMap, Response, StatusCode, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -20,7 +21,7 @@ use ureq::{Agent, Body, Timeout};
 use super::file::copy_exactly;
 use super::location::{BaseUrl, percent_encode};
 use super::meter::{Allowance, Exceeded, Meter, STALL_SECONDS};
-use super::{FetchError, Transport, components};
+use super::{FetchError, MAX_PATH_BYTES, Transport, components};
 
 /// Redirects followed for one file.
 const MAX_REDIRECTS: usize = 3;
@@ -41,6 +42,8 @@ const USER_AGENT: &str = concat!("countersign/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub struct HttpTransport {
     base: BaseUrl,
+    /// Whether paths are URL paths already, see [`HttpTransport::with_url_paths`].
+    url_paths: bool,
     agent: OnceLock<Agent>,
     allowance: Allowance,
     /// Held during a request, as its allowance is counted.
@@ -63,10 +66,18 @@ impl HttpTransport {
     pub fn new(base: &BaseUrl) -> Self {
         Self {
             base: base.clone(),
+            url_paths: false,
             agent: OnceLock::new(),
             allowance: Allowance::default(),
             turn: Mutex::new(()),
         }
+    }
+
+    /// Takes paths as URL paths, percent-encoded by the caller, where otherwise they are names on the publisher's
+    /// disk. Repositories that others publish for plain TUF clients are read so.
+    #[must_use]
+    pub fn with_url_paths(self) -> Self {
+        Self { url_paths: true, ..self }
     }
 
     /// Posts `body` and gives the answer, whatever its status; at most `limit` bytes of it.
@@ -92,6 +103,10 @@ impl HttpTransport {
     }
 
     fn url(&self, path: &str) -> Result<String, FetchError> {
+        if self.url_paths {
+            check_url_path(path)?;
+            return Ok(self.base.join(path));
+        }
         let _ = components(path)?;
         let mut encoded = String::with_capacity(path.len());
         percent_encode(path.as_bytes(), &mut encoded)
@@ -211,6 +226,19 @@ impl Write for SkipFirst<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
     }
+}
+
+/// Refuses what is not a percent-encoded path below the base URL.
+fn check_url_path(path: &str) -> Result<(), FetchError> {
+    let good = |part: &str| {
+        !matches!(part, "" | "." | "..")
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte))
+    };
+    // Encoding makes three bytes of one.
+    if path.len() <= 3 * MAX_PATH_BYTES && path.split('/').all(good) && percent_decode(path).is_some() {
+        return Ok(());
+    }
+    Err(FetchError::PathUnsafe { path: path.chars().take(200).collect() })
 }
 
 /// The content that a request may bring, and what may come with it.
