@@ -4,4 +4,6 @@
 pub mod faulty_disk;
 pub mod peers;
 pub mod sim;
+#[cfg(feature = "tuf-client")]
+pub mod tuf_client;
 pub mod vectors;
