@@ -27,6 +27,7 @@
 //! What this does not notice: both folders restored together from an older copy. Witnesses do: they hold a larger
 //! size, and publishing then stops with `log-storage-rollback`.
 
+mod key;
 mod open;
 mod publish;
 mod wal;
@@ -38,10 +39,11 @@ use countersign_crypto::Signer;
 use countersign_store::{Cell as _, Dir, DirCell, Held, Lock, Objects as _};
 use countersign_tlog::merkle::{self, Hash, MAX_TREE_SIZE, leaf_hash};
 use countersign_tlog::tile::{RightEdge, append_to_bundles};
-use countersign_tlog::{Checkpoint, SignedCheckpoint, VerifierKey, checkpoint};
+use countersign_tlog::{Checkpoint, SignedCheckpoint};
 
 use crate::error::LogError;
 use crate::tree::{Fault, Files};
+pub use key::LogKey;
 use wal::{Batch, RESET_BYTES, Wal};
 
 /// Longest entry, in bytes: its length is written in two.
@@ -50,56 +52,6 @@ pub const MAX_ENTRY_BYTES: usize = 65_535;
 pub const MAX_BATCH_ENTRIES: usize = 65_536;
 /// Most bytes of acknowledged entries that wait in memory for their tiles; then `append` makes tiles first.
 const MAX_PENDING_BYTES: usize = 64 * 1024 * 1024;
-
-/// The log's key. Its name is the log's origin.
-pub struct LogKey {
-    origin: String,
-    signer: Box<dyn Signer>,
-    verifier: VerifierKey,
-}
-
-impl LogKey {
-    /// A log of this origin that signs with this key: Ed25519, or ML-DSA-44.
-    ///
-    /// # Errors
-    /// The name is not one for a key, or the key is of another algorithm.
-    pub fn new(origin: &str, signer: Box<dyn Signer>) -> Result<Self, LogError> {
-        let verifier = VerifierKey::for_log(origin, signer.public_key())
-            .map_err(|error| LogError::Sign(countersign_tlog::SignError::from(error)))?;
-        Ok(Self { origin: origin.to_owned(), signer, verifier })
-    }
-
-    /// The log's origin.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// What others verify the log's signatures with.
-    pub const fn verifier(&self) -> &VerifierKey {
-        &self.verifier
-    }
-
-    fn sign(&self, checkpoint: Checkpoint, now: Timestamp) -> Result<SignedCheckpoint, LogError> {
-        let signature = checkpoint::sign(&checkpoint, &*self.signer, now).map_err(LogError::Sign)?;
-        SignedCheckpoint::new(checkpoint, vec![signature])
-            .map_err(|source| self.not_ours("new checkpoint", source))
-    }
-
-    fn open(&self, place: &str, bytes: &[u8]) -> Result<SignedCheckpoint, LogError> {
-        let keys = core::slice::from_ref(&self.verifier);
-        SignedCheckpoint::open(bytes, &self.origin, keys).map_err(|source| self.not_ours(place, source))
-    }
-
-    fn not_ours(&self, place: &str, source: countersign_tlog::CheckpointError) -> LogError {
-        LogError::Checkpoint { place: place.to_owned(), source }
-    }
-}
-
-impl core::fmt::Debug for LogKey {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("LogKey").field("origin", &self.origin).finish_non_exhaustive()
-    }
-}
 
 /// A log, open for appending. There is one at a time.
 #[derive(Debug)]
@@ -200,17 +152,46 @@ impl Sequencer {
         self.partial = partial;
         self.pending_bytes = 0;
 
-        let next = Checkpoint::new(&self.key.origin, self.edge.size(), self.edge.root())
+        let next = Checkpoint::new(self.key.origin(), self.edge.size(), self.edge.root())
             .map_err(|source| self.key.not_ours("new checkpoint", source))?;
-        let signed = self.key.sign(next, now)?;
-        let held = self.held.take().ok_or(LogError::Stopped)?;
-        self.held = Some(self.cell.replace(held, &signed.encode())?);
-        self.signed = signed;
+        self.keep_signed(next, now)?;
 
         if self.wal.len() > RESET_BYTES {
             self.wal.reset()?;
         }
         Ok(())
+    }
+
+    /// Signs a checkpoint with all keys and keeps it in the cell.
+    fn keep_signed(&mut self, checkpoint: Checkpoint, now: Timestamp) -> Result<(), LogError> {
+        let signed = self.key.sign(checkpoint, now)?;
+        let held = self.held.take().ok_or(LogError::Stopped)?;
+        self.held = Some(self.cell.replace(held, &signed.encode())?);
+        self.signed = signed;
+        Ok(())
+    }
+
+    /// Takes another key of the log beside those it has: from now on checkpoints carry its signature as well, and the
+    /// present one is signed again. A key that it has already changes nothing.
+    ///
+    /// This is how a log changes its key: what is published in between is good for those who know the old key and for
+    /// those who know the new one.
+    ///
+    /// # Errors
+    /// The key is not one for logs, or does not sign; `log-storage-failed`: open the log again.
+    pub fn add_key(&mut self, signer: Box<dyn Signer>, now: Timestamp) -> Result<(), LogError> {
+        self.check_running()?;
+        self.key.add(signer)?;
+        let outcome = self.sign_with_all(now);
+        self.or_stop(outcome)
+    }
+
+    /// Signs the present checkpoint again if a key has not signed it.
+    fn sign_with_all(&mut self, now: Timestamp) -> Result<(), LogError> {
+        if self.key.all_signed(&self.signed) {
+            return Ok(());
+        }
+        self.keep_signed(self.signed.checkpoint().clone(), now)
     }
 
     /// The log's key.

@@ -50,7 +50,7 @@ impl Sequencer {
             Some(held) => held,
             None => {
                 check_new(&public)?;
-                let empty = Checkpoint::new(&key.origin, 0, EMPTY_ROOT)
+                let empty = Checkpoint::new(key.origin(), 0, EMPTY_ROOT)
                     .map_err(|source| key.not_ours("new checkpoint", source))?;
                 cell.create(&key.sign(empty, now)?.encode())?
             }
@@ -81,6 +81,7 @@ impl Sequencer {
         log.replay(batches)?;
         log.recovered = log.pending.len();
         log.integrate(now)?;
+        log.sign_with_all(now)?;
         Ok(log)
     }
 

@@ -6,7 +6,7 @@ use countersign_tlog::policy::Policy;
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use super::Sequencer;
-use crate::cosign::{Cosigner, collect};
+use crate::cosign::{Collected, Cosigner, collect};
 use crate::error::LogError;
 use crate::tree::CHECKPOINT;
 
@@ -27,24 +27,66 @@ impl Sequencer {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Vec<u8>, LogError> {
+        self.publish_under(cosigners, &[policy], now)
+    }
+
+    /// As [`Sequencer::publish`], once each of several policies is met: while one takes the place of another, readers
+    /// of both accept what is published.
+    ///
+    /// # Errors
+    /// As there, for the first policy that is not met.
+    pub fn publish_under(
+        &mut self,
+        cosigners: &mut [Box<dyn Cosigner>],
+        policies: &[&Policy],
+        now: Timestamp,
+    ) -> Result<Vec<u8>, LogError> {
         self.integrate(now)?;
+        let collected = self.cosigned(&self.signed, cosigners, policies)?;
+        let bytes = collected.signed.encode();
+        meets(collected, policies, now)?;
+        let replaced = self.public.replace(CHECKPOINT, &bytes).map_err(LogError::from);
+        self.or_stop(replaced)?;
+        Ok(bytes)
+    }
+
+    /// Whether the checkpoint as it is now, with the signature of `key` alone, would meet `policy`. Publishes nothing.
+    ///
+    /// Asked before a policy is put in force: a witness that cannot be reached or does not know the key would
+    /// otherwise show only when there is no way back.
+    ///
+    /// # Errors
+    /// As [`Sequencer::publish`].
+    pub fn rehearse(
+        &self,
+        key: &VerifierKey,
+        cosigners: &mut [Box<dyn Cosigner>],
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), LogError> {
+        let signatures = self.signed.note().signatures().iter().filter(|signature| signature.claims(key));
+        let signed = SignedCheckpoint::new(self.signed.checkpoint().clone(), signatures.cloned().collect())
+            .map_err(|source| self.key.not_ours("checkpoint under the new key", source))?;
+        meets(self.cosigned(&signed, cosigners, &[policy])?, &[policy], now)
+    }
+
+    fn cosigned(
+        &self,
+        signed: &SignedCheckpoint,
+        cosigners: &mut [Box<dyn Cosigner>],
+        policies: &[&Policy],
+    ) -> Result<Collected, LogError> {
         let published = self.published()?;
         let known = |name: &str| {
             let cosigned =
                 |signed: &&SignedCheckpoint| signed.note().signatures().iter().any(|s| s.name() == name);
             published.as_ref().filter(cosigned).map_or(0, |signed| signed.checkpoint().size())
         };
-        let size = self.signed.checkpoint().size();
+        let size = signed.checkpoint().size();
         let consistency = |old: u64| self.consistency(old, size);
-        let keys: Vec<VerifierKey> = policy.witnesses().iter().map(|witness| witness.key.clone()).collect();
-        let collected = collect(&self.signed, cosigners, &keys, &known, &consistency)?;
-        let bytes = collected.signed.encode();
-        policy
-            .check_checkpoint(&bytes, now)
-            .map_err(|source| LogError::Quorum { failed: collected.failed, source })?;
-        let replaced = self.public.replace(CHECKPOINT, &bytes).map_err(LogError::from);
-        self.or_stop(replaced)?;
-        Ok(bytes)
+        let witnesses = policies.iter().flat_map(|policy| policy.witnesses());
+        let keys: Vec<VerifierKey> = witnesses.map(|witness| witness.key.clone()).collect();
+        collect(signed, cosigners, &keys, &known, &consistency)
     }
 
     /// The checkpoint that readers see; `None` before the first [`Sequencer::publish`].
@@ -54,5 +96,14 @@ impl Sequencer {
     pub fn published(&self) -> Result<Option<SignedCheckpoint>, LogError> {
         let bytes = self.public.get(CHECKPOINT)?;
         bytes.map(|bytes| self.key.open(CHECKPOINT, &bytes)).transpose()
+    }
+}
+
+fn meets(collected: Collected, policies: &[&Policy], now: Timestamp) -> Result<(), LogError> {
+    let bytes = collected.signed.encode();
+    let refused = policies.iter().find_map(|policy| policy.check_checkpoint(&bytes, now).err());
+    match refused {
+        Some(source) => Err(LogError::Quorum { failed: collected.failed, source }),
+        None => Ok(()),
     }
 }

@@ -1,0 +1,81 @@
+//! The log's keys: one, or two while one takes the place of the other.
+
+use countersign_base::Timestamp;
+use countersign_crypto::Signer;
+use countersign_tlog::{Checkpoint, SignedCheckpoint, VerifierKey, checkpoint};
+
+use crate::error::LogError;
+
+/// The log's key. Its name is the log's origin.
+pub struct LogKey {
+    verifiers: Vec<VerifierKey>,
+    signers: Vec<Box<dyn Signer>>,
+}
+
+impl LogKey {
+    /// A log of this origin that signs with this key: Ed25519, or ML-DSA-44.
+    ///
+    /// # Errors
+    /// The name is not one for a key, or the key is of another algorithm.
+    pub fn new(origin: &str, signer: Box<dyn Signer>) -> Result<Self, LogError> {
+        Ok(Self { verifiers: vec![verifier(origin, &*signer)?], signers: vec![signer] })
+    }
+
+    /// Another key of the same log. One that is there already changes nothing.
+    pub(super) fn add(&mut self, signer: Box<dyn Signer>) -> Result<(), LogError> {
+        if self.signers.iter().all(|known| known.public_key() != signer.public_key()) {
+            self.verifiers.push(verifier(self.origin(), &*signer)?);
+            self.signers.push(signer);
+        }
+        Ok(())
+    }
+
+    /// The log's origin.
+    pub fn origin(&self) -> &str {
+        self.verifier().name()
+    }
+
+    /// What others verify the log's signatures with: the first key.
+    pub fn verifier(&self) -> &VerifierKey {
+        // Made with one, and none is ever taken out.
+        &self.verifiers[0]
+    }
+
+    /// What others verify the log's signatures with: all keys.
+    pub fn verifiers(&self) -> &[VerifierKey] {
+        &self.verifiers
+    }
+
+    /// Whether each key claims to have signed.
+    pub(super) fn all_signed(&self, signed: &SignedCheckpoint) -> bool {
+        let signatures = signed.note().signatures();
+        self.verifiers.iter().all(|key| signatures.iter().any(|signature| signature.claims(key)))
+    }
+
+    pub(super) fn sign(&self, checkpoint: Checkpoint, now: Timestamp) -> Result<SignedCheckpoint, LogError> {
+        let sign = |signer: &Box<dyn Signer>| checkpoint::sign(&checkpoint, &**signer, now);
+        let signatures = self.signers.iter().map(sign).collect::<Result<_, _>>().map_err(LogError::Sign)?;
+        SignedCheckpoint::new(checkpoint, signatures)
+            .map_err(|source| self.not_ours("new checkpoint", source))
+    }
+
+    pub(super) fn open(&self, place: &str, bytes: &[u8]) -> Result<SignedCheckpoint, LogError> {
+        SignedCheckpoint::open(bytes, self.origin(), &self.verifiers)
+            .map_err(|source| self.not_ours(place, source))
+    }
+
+    pub(super) fn not_ours(&self, place: &str, source: countersign_tlog::CheckpointError) -> LogError {
+        LogError::Checkpoint { place: place.to_owned(), source }
+    }
+}
+
+impl core::fmt::Debug for LogKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LogKey").field("verifiers", &self.verifiers).finish_non_exhaustive()
+    }
+}
+
+fn verifier(origin: &str, signer: &dyn Signer) -> Result<VerifierKey, LogError> {
+    VerifierKey::for_log(origin, signer.public_key())
+        .map_err(|error| LogError::Sign(countersign_tlog::SignError::from(error)))
+}
