@@ -1,9 +1,11 @@
 //! Why metadata is refused: a variant a rule.
 
 use countersign_base::Timestamp;
-use countersign_base::code::{self, Code, Explain};
+use countersign_base::code::{self, Class, Code, Explain};
 use countersign_base::text::escape;
 use countersign_crypto::KeyError;
+
+use crate::trusted::{HalfSigned, one_sided};
 
 /// Metadata that is refused. [`Explain::code`] gives the stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +87,18 @@ pub enum TufError {
         /// Ids of the role's keys without one.
         missing: Vec<String>,
     },
+    /// Enough holders signed, but not enough of them with both of their keys (ADR 0009, attack V22).
+    #[error("`{}` is signed by {have} of the {need} holders it needs: {}", escape(.role), one_sided(.halves))]
+    Downgrade {
+        /// Role.
+        role: String,
+        /// Distinct holders who signed with all of their keys.
+        have: usize,
+        /// Threshold.
+        need: u32,
+        /// Who signed with one key of two.
+        halves: Vec<HalfSigned>,
+    },
     /// Two signatures under one key id (specification 4.2.1: ids are unique there).
     #[error("`{}` has two signatures under key id `{}`; a key signs once", escape(.role), escape(.keyid))]
     DuplicateSignature {
@@ -143,6 +157,22 @@ pub enum TufError {
         first: String,
         /// The other id.
         second: String,
+    },
+    /// The second key of a holder stands elsewhere in the file too: a holder would count for another.
+    #[error("one ML-DSA key belongs to two holders, `{}` and `{}`", escape(.first), escape(.second))]
+    PairShared {
+        /// Key id of one holder.
+        first: String,
+        /// Key id of the other.
+        second: String,
+    },
+    /// The second key of a holder is of a kind that this build cannot check; leaving it out would be a downgrade.
+    #[error("the second key of `{}` has the scheme `{}`, which cannot be checked here", escape(.keyid), escape(.scheme))]
+    PairUnsupported {
+        /// Key id of the holder.
+        keyid: String,
+        /// The scheme.
+        scheme: String,
     },
     /// Too few good signatures, and one by a key that was taken from the role.
     #[error("`{}` is signed by key `{}`, which has been removed", escape(.role), escape(.keyid))]
@@ -278,7 +308,8 @@ impl Explain for TufError {
             | Self::Key { .. }
             | Self::KeyForm { .. }
             | Self::KeyIdReused(_) => code::TUF_KEY_INVALID,
-            Self::KeyDuplicate { .. } => code::TUF_KEY_DUPLICATE,
+            Self::KeyDuplicate { .. } | Self::PairShared { .. } => code::TUF_KEY_DUPLICATE,
+            Self::Downgrade { .. } | Self::PairUnsupported { .. } => code::SIGNATURE_ALGORITHM_DOWNGRADE,
             Self::KeyRevoked { .. } => code::TUF_KEY_REVOKED,
             Self::RootVersion { .. } | Self::RootChain { .. } => code::TUF_ROOT_CHAIN,
             Self::Rollback { .. } => code::TUF_ROLLBACK,
@@ -294,8 +325,19 @@ impl Explain for TufError {
         }
     }
 
+    fn class(&self) -> Class {
+        match self {
+            // Not evidence against the file: this program is too old or too small for what the publisher requires.
+            Self::PairUnsupported { .. } => Class::Usage,
+            _ => self.code().class(),
+        }
+    }
+
     fn fix(&self) -> Option<String> {
         match self {
+            Self::PairUnsupported { .. } => {
+                Some("install a version of countersign that knows this scheme".to_owned())
+            }
             Self::Threshold { missing, .. } if !missing.is_empty() => {
                 let shown: Vec<String> =
                     missing.iter().take(8).map(|id| id.chars().take(8).collect()).collect();

@@ -14,6 +14,8 @@ pub const MAX_SIGNATURES: usize = 128;
 pub const MAX_KEYS: usize = 4096;
 /// Keys of one role.
 pub const MAX_ROLE_KEYS: usize = 128;
+/// Second keys of holders in one file; one of ML-DSA-65 has about 2,800 bytes there.
+pub const MAX_PAIRS: usize = 1024;
 /// A key id, in bytes. Ids are opaque (TAP 12); a SHA-256 in hex has 64.
 pub const MAX_KEY_ID_BYTES: usize = 128;
 /// Delegations of one role.

@@ -174,6 +174,7 @@ impl Explain for VerifyError {
         match self {
             // A policy file of one's own is a usage matter; inside a signed root it is evidence (attack L06).
             Self::PolicyInvalid { .. } => Class::Refused,
+            Self::Tuf(error) => error.class(),
             _ => self.code().class(),
         }
     }

@@ -284,16 +284,7 @@ fn delegation<'a>(delegator: &'a Targets, role: &str) -> Option<(&'a KeyTable, &
 }
 
 fn check_threshold(role: &str, draft: &Draft, table: &KeyTable, keys: &RoleKeys) -> Result<(), TufError> {
-    let signers = draft.status(table, keys);
-    if signers.missing() == 0 && signers.threshold > 0 {
-        return Ok(());
-    }
-    Err(TufError::Threshold {
-        role: role.to_owned(),
-        have: signers.signed.len(),
-        need: signers.threshold,
-        missing: signers.unsigned,
-    })
+    draft.status(table, keys).shortage(role).map_or(Ok(()), Err)
 }
 
 /// The version that a document says it is. Only roles that are logged have one here.

@@ -6,7 +6,7 @@ use countersign_base::{Json, Timestamp as Time};
 use countersign_crypto::PublicKey;
 
 use crate::error::TufError;
-use crate::metadata::{Key, Role, SPEC_VERSION, key_id, key_json, number};
+use crate::metadata::{EXTENSION, Key, PAIRS, Role, SPEC_VERSION, key_id, key_json, number};
 
 /// A `signed` object.
 #[derive(Debug, Clone)]
@@ -35,8 +35,54 @@ impl Document {
         self.0.insert(member.to_owned(), value);
     }
 
+    /// Sets a member that the specification does not know. Pairs of keys stay in it, unless `value` has its own: who
+    /// changes another part of it must not weaken what holders owe.
+    pub(super) fn set_extension(&mut self, member: &str, mut value: Json) {
+        let pairs = self.0.get(member).and_then(|old| old.get(PAIRS)).cloned();
+        if let (EXTENSION, Json::Object(members), Some(pairs)) = (member, &mut value, pairs) {
+            members.entry(PAIRS.to_owned()).or_insert(pairs);
+        }
+        self.set(member, value);
+    }
+
+    /// Gives the holder of `first`, which `table` lists, this second key, or none any more.
+    pub(super) fn set_pair(
+        &mut self,
+        table: &BTreeMap<String, Json>,
+        first: &PublicKey,
+        second: Option<&PublicKey>,
+    ) -> Result<(), TufError> {
+        let reason = "is not listed, so it can have no second key";
+        let id = listed_id(table, first).ok_or_else(|| TufError::KeyForm { keyid: key_id(first), reason })?;
+        let id = id.clone();
+        match second {
+            Some(second) => {
+                object_in(self.object(EXTENSION), PAIRS).insert(id, key_json(second));
+            }
+            None => self.retain_pairs(|keyid| *keyid != id),
+        }
+        Ok(())
+    }
+
+    /// Drops the pairs of other keys than these.
+    pub(super) fn retain_pairs(&mut self, keep: impl Fn(&String) -> bool) {
+        let Some(Json::Object(extension)) = self.0.get_mut(EXTENSION) else { return };
+        let Some(Json::Object(pairs)) = extension.get_mut(PAIRS) else { return };
+        pairs.retain(|keyid, _| keep(keyid));
+        if pairs.is_empty() {
+            extension.remove(PAIRS);
+        }
+        if extension.is_empty() {
+            self.0.remove(EXTENSION);
+        }
+    }
+
     pub(super) fn remove(&mut self, member: &str) {
         self.0.remove(member);
+    }
+
+    pub(super) fn get(&self, member: &str) -> Option<&Json> {
+        self.0.get(member)
     }
 
     pub(super) fn set_version(&mut self, version: u64) {
@@ -92,10 +138,7 @@ pub(super) fn list_keys(
     }
     let mut ids = Vec::new();
     for key in keys {
-        let known = table
-            .iter()
-            .find(|(id, json)| Key::read(id, json).is_ok_and(|listed| listed.usable() == Some(key)));
-        let id = known.map_or_else(|| key_id(key), |(id, _)| id.clone());
+        let id = listed_id(table, key).cloned().unwrap_or_else(|| key_id(key));
         if ids.contains(&id) {
             return Err(TufError::KeyDuplicate { role: role.to_owned(), first: id.clone(), second: id });
         }
@@ -103,6 +146,13 @@ pub(super) fn list_keys(
         ids.push(id);
     }
     Ok(Json::from(ids))
+}
+
+/// The id that `key` has in `table`.
+fn listed_id<'a>(table: &'a BTreeMap<String, Json>, key: &PublicKey) -> Option<&'a String> {
+    let is_key =
+        |(id, json): &(&String, &Json)| Key::read(id, json).is_ok_and(|listed| listed.usable() == Some(key));
+    table.iter().find(is_key).map(|(id, _)| id)
 }
 
 /// Drops keys from `table` that none of `roles` lists.

@@ -163,8 +163,8 @@ impl Draft {
         self.signatures.insert(keyid.to_owned(), signature);
     }
 
-    /// Who has signed, of the keys that `keys` lists, and how many are missing. For root, ask for the old and for the
-    /// new root's keys.
+    /// Who has signed, of the keys that `keys` lists, who with one key of two, and how many are missing. For root, ask
+    /// for the old and for the new root's keys.
     pub fn status(&self, table: &KeyTable, keys: &RoleKeys) -> Signers {
         let message = self.message();
         let signatures: Vec<Signature> = self
@@ -172,7 +172,7 @@ impl Draft {
             .map(|(keyid, bytes)| Signature { keyid: keyid.to_owned(), bytes: bytes.to_vec() })
             .collect();
         let signed = Signed { signatures: &signatures, message: &message };
-        let nobody = Signers { threshold: keys.threshold, signed: Vec::new(), unsigned: keys.keyids.clone() };
+        let nobody = Signers { unsigned: keys.keyids.clone(), ..Signers::none(keys.threshold) };
         // Ids are unique in a map, the one thing that counting refuses.
         Delegator { table, keys }.count(&self.role, signed).unwrap_or(nobody)
     }

@@ -45,10 +45,26 @@ impl RootEditor {
         self
     }
 
-    /// Sets a member that the specification does not know, such as `x-countersign`.
+    /// Sets a member that the specification does not know, such as `x-countersign`; pairs of keys in it stay.
     pub fn set_extension(&mut self, name: &str, value: Json) -> &mut Self {
-        self.0.set(name, value);
+        self.0.set_extension(name, value);
         self
+    }
+
+    /// Gives the holder of `first` a second key, ML-DSA, or takes it with `None`: from now on both must sign, in every
+    /// role that lists `first` (ADR 0009). Call it after [`RootEditor::set_role`]; a pair goes with its first key.
+    ///
+    /// # Errors
+    /// `tuf-key-invalid` if no role lists `first`; [`RootEditor::finish`] refuses a second key of the wrong kind or one
+    /// that stands elsewhere too.
+    pub fn set_pair(
+        &mut self,
+        first: &PublicKey,
+        second: Option<&PublicKey>,
+    ) -> Result<&mut Self, EditError> {
+        let table = self.0.object("keys").clone();
+        self.0.set_pair(&table, first, second)?;
+        Ok(self)
     }
 
     /// Gives `role` these keys and this threshold, in place of those it had. Keys that no role lists any more go.
@@ -78,7 +94,9 @@ impl RootEditor {
     ///
     /// # Errors
     /// What a client would refuse it for, such as a role without keys.
-    pub fn finish(self) -> Result<Draft, EditError> {
+    pub fn finish(mut self) -> Result<Draft, EditError> {
+        let table = self.0.object("keys").clone();
+        self.0.retain_pairs(|keyid| table.contains_key(keyid));
         let (draft, root) = Draft::new::<Root>(ROOT, self.0.into_json())?;
         for role in TOP_LEVEL {
             let keys = root.role_keys(role).ok_or(TufError::RoleMissing(role))?;

@@ -63,10 +63,26 @@ impl TargetsEditor {
         self
     }
 
-    /// Sets a member that the specification does not know, such as `x-countersign`.
+    /// Sets a member that the specification does not know, such as `x-countersign`; pairs of keys in it stay.
     pub fn set_extension(&mut self, name: &str, value: Json) -> &mut Self {
-        self.document.set(name, value);
+        self.document.set_extension(name, value);
         self
+    }
+
+    /// Gives the holder of `first` a second key, ML-DSA, or takes it with `None`: from now on both must sign, in every
+    /// delegated role that lists `first` (ADR 0009). Call it after the delegation; a pair goes with its first key.
+    ///
+    /// # Errors
+    /// `tuf-key-invalid` if no delegation lists `first`; [`TargetsEditor::finish`] refuses a second key of the wrong
+    /// kind or one that stands elsewhere too.
+    pub fn set_pair(
+        &mut self,
+        first: &PublicKey,
+        second: Option<&PublicKey>,
+    ) -> Result<&mut Self, EditError> {
+        let table = self.key_table();
+        self.document.set_pair(&table, first, second)?;
+        Ok(self)
     }
 
     /// Lists `file` at `path`, in place of what was listed there.
@@ -158,7 +174,9 @@ impl TargetsEditor {
     ///
     /// # Errors
     /// What a client would refuse it for.
-    pub fn finish(self) -> Result<Draft, EditError> {
+    pub fn finish(mut self) -> Result<Draft, EditError> {
+        let table = self.key_table();
+        self.document.retain_pairs(|keyid| table.contains_key(keyid));
         let (draft, targets) = Draft::new::<Targets>(&self.role, self.document.into_json())?;
         if let Some(delegations) = targets.delegations() {
             for role in delegations.roles() {
@@ -169,6 +187,11 @@ impl TargetsEditor {
             name::check_role(&self.role)?;
         }
         Ok(draft)
+    }
+
+    fn key_table(&self) -> BTreeMap<String, Json> {
+        let keys = self.document.get("delegations").and_then(|delegations| delegations.get("keys"));
+        keys.and_then(Json::as_object).cloned().unwrap_or_default()
     }
 
     fn delegated_roles(&mut self) -> Vec<Json> {

@@ -8,7 +8,7 @@ use countersign_crypto::sha256;
 use super::fields::Fields;
 use super::key::{KeyTable, read_table};
 use super::root::check_ids;
-use super::{RoleKeys, pattern};
+use super::{RoleKeys, pairs, pattern};
 use crate::error::{TufError, check_count};
 use crate::limits::{MAX_DELEGATIONS, MAX_PATH_BYTES, MAX_PATTERNS};
 use crate::name;
@@ -95,9 +95,11 @@ impl Delegations {
         roles.try_for_each(|(name, keys)| keys.check_reachable(name, &self.keys))
     }
 
-    pub(super) fn read(value: &Json) -> Result<Self, TufError> {
+    /// Reads `delegations`, and what else `signed` says about its keys.
+    pub(super) fn read(value: &Json, signed: &Json) -> Result<Self, TufError> {
         let fields = Fields::new(value, "signed.delegations")?;
-        let keys = read_table(&fields)?;
+        let mut keys = read_table(&fields)?;
+        pairs::attach(signed, &mut keys)?;
         let (roles, succinct) = match (fields.optional("roles"), fields.optional("succinct_roles")) {
             (Some(_), None) => (read_roles(fields.array("roles")?, &keys)?, None),
             (None, Some(bins)) => (Vec::new(), Some(SuccinctRoles::read(bins, &keys)?)),

@@ -11,6 +11,7 @@ use countersign_base::canonical::olpc;
 use countersign_crypto::{Algorithm, KeyError, PublicKey, sha256, sha512};
 
 use super::fields::Fields;
+use super::pairs::Pair;
 use crate::error::{TufError, check_count};
 use crate::limits::{MAX_KEY_ID_BYTES, MAX_KEYS};
 
@@ -26,6 +27,7 @@ pub struct Key {
     public: Option<PublicKey>,
     usable: bool,
     id_is_digest: bool,
+    pair: Option<Pair>,
     json: Json,
 }
 
@@ -62,7 +64,7 @@ impl Key {
             }
         };
         let id_is_digest = sha256(&olpc(json)).to_string() == keyid;
-        Ok(Self { public, usable, id_is_digest, json: json.clone() })
+        Ok(Self { public, usable, id_is_digest, pair: None, json: json.clone() })
     }
 
     /// The key to verify with, if its type and scheme are known.
@@ -83,6 +85,15 @@ impl Key {
     /// The key object as listed.
     pub const fn json(&self) -> &Json {
         &self.json
+    }
+
+    /// The second key of its holder, who counts only if both signed; `None` for a holder of one key.
+    pub const fn pair(&self) -> Option<&Pair> {
+        self.pair.as_ref()
+    }
+
+    pub(super) fn set_pair(&mut self, pair: Pair) {
+        self.pair = Some(pair);
     }
 
     /// Whether the two may stand under one id: the same key, or the same text where neither is known.

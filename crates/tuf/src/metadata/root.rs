@@ -6,7 +6,7 @@ use countersign_base::Json;
 
 use super::fields::Fields;
 use super::key::{KeyTable, read_table};
-use super::{Common, ROOT, Role, RoleKeys, TOP_LEVEL};
+use super::{Common, ROOT, Role, RoleKeys, TOP_LEVEL, pairs};
 use crate::error::{TufError, check_count};
 use crate::limits::MAX_ROOT_BYTES;
 
@@ -58,7 +58,8 @@ impl Role for Root {
             None => false,
             Some(_) => fields.boolean("consistent_snapshot")?,
         };
-        let keys = read_table(&fields)?;
+        let mut keys = read_table(&fields)?;
+        pairs::attach(&signed, &mut keys)?;
         let members = fields.object("roles")?;
         // The four, and `mirrors`, which nobody uses.
         check_count("the number of top-level roles", members.len(), TOP_LEVEL.len() + 1)?;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use countersign_base::Json;
 
 use super::fields::Fields;
-use super::{Common, Delegations, Role, RoleKeys, TARGETS, TargetFile};
+use super::key::KeyTable;
+use super::{Common, Delegations, Role, RoleKeys, TARGETS, TargetFile, pairs};
 use crate::error::TufError;
 use crate::limits::{MAX_PATH_BYTES, MAX_TARGETS_BYTES};
 
@@ -63,7 +64,11 @@ impl Role for Targets {
             }
             targets.insert(path.clone(), TargetFile::read(path, entry)?);
         }
-        let delegations = fields.optional("delegations").map(Delegations::read).transpose()?;
+        let delegations =
+            fields.optional("delegations").map(|value| Delegations::read(value, &signed)).transpose()?;
+        if delegations.is_none() {
+            pairs::attach(&signed, &mut KeyTable::new())?;
+        }
         Ok(Self { common, targets, delegations, signed })
     }
 

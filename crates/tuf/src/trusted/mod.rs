@@ -20,15 +20,15 @@ use countersign_base::Timestamp as Time;
 use crate::error::TufError;
 use crate::limits::{MAX_SNAPSHOT_BYTES, MAX_TARGETS_BYTES};
 use crate::metadata::{
-    Envelope, MetaFile, ROOT, Role, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, TOP_LEVEL, TargetFile,
-    Targets, Timestamp,
+    Envelope, MetaFile, ROOT, Role, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, TOP_LEVEL, Targets,
+    Timestamp,
 };
-use crate::name::{file_name, target_url_path};
+use crate::name::file_name;
 use signatures::{Retired, refuse, signed};
 
 pub use search::{Found, Search};
-pub use signatures::Signers;
-pub(crate) use signatures::{Delegator, Signed};
+pub(crate) use signatures::{Delegator, Signed, one_sided};
+pub use signatures::{Half, HalfSigned, Signers};
 
 /// Verified metadata, and the state needed to verify more. Cheap to clone: copies share the files.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ pub enum Held {
 /// A file to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Path below the metadata or targets folder, percent-encoded.
+    /// Path below the metadata folder, percent-encoded.
     pub path: String,
     /// Most bytes to read.
     pub limit: u64,
@@ -198,16 +198,6 @@ impl TrustedSet {
         self.wanted(role, listed, MAX_TARGETS_BYTES)
     }
 
-    /// The target that `file` describes, as [`TrustedSet::find_target`] found it, below the targets folder (5.7.3).
-    ///
-    /// # Errors
-    /// `tuf-name-unsafe`; `tuf-target-mismatch` for an entry without a known hash.
-    pub fn wanted_target(&self, path: &str, file: &TargetFile) -> Result<Wanted, TufError> {
-        file.check_known(path)?;
-        let digest = if self.root().consistent_snapshot() { file.hashes.first() } else { None };
-        Ok(Wanted { path: target_url_path(path, digest.as_deref())?, limit: file.length })
-    }
-
     fn wanted(&self, role: &str, listed: &MetaFile, max: usize) -> Result<Wanted, TufError> {
         let version = self.root().consistent_snapshot().then_some(listed.version);
         let limit = listed.length.unwrap_or(max as u64).min(max as u64);
@@ -250,7 +240,7 @@ impl TrustedSet {
         if signers.missing() == 0 {
             return Ok(signers);
         }
-        Err(refuse(role, signers, signed, &self.retired, self.known_roles()))
+        Err(refuse(role, &signers, signed, &self.retired, self.known_roles()))
     }
 
     /// Refuses what has expired; expiring at this very second counts (attack M04).

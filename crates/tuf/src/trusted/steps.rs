@@ -272,9 +272,14 @@ impl TrustedSet {
         let version = next.signed.version();
         match (by_old.missing(), by_new.missing()) {
             (0, 0) => Ok(by_new),
-            (0, _) => Err(TufError::RootChain { version, by: "of its own" }),
-            (_, 0) => Err(TufError::RootChain { version, by: "of the previous root's" }),
-            _ => Err(refuse(ROOT, by_old, signed, &self.retired, self.known_roles())),
+            (0, _) => {
+                Err(by_new.downgrade(ROOT).unwrap_or(TufError::RootChain { version, by: "of its own" }))
+            }
+            (_, 0) => {
+                let error = TufError::RootChain { version, by: "of the previous root's" };
+                Err(by_old.downgrade(ROOT).unwrap_or(error))
+            }
+            _ => Err(refuse(ROOT, &by_old, signed, &self.retired, self.known_roles())),
         }
     }
 
@@ -347,10 +352,11 @@ fn same_keys(role: &str, old: &Root, new: &Root) -> bool {
     keys(old) == keys(new)
 }
 
-/// A key by its bytes where they are known, else by its id.
-fn key_of((keyid, key): (String, Option<Key>)) -> (Option<PublicKey>, String) {
+/// A holder by the bytes of the keys where they are known, else by the id.
+fn key_of((keyid, key): (String, Option<Key>)) -> (Option<PublicKey>, Option<PublicKey>, String) {
+    let pair = key.as_ref().and_then(Key::pair).map(|pair| pair.key().clone());
     match key.as_ref().and_then(Key::material) {
-        Some(public) => (Some(public.clone()), String::new()),
-        None => (None, keyid),
+        Some(public) => (Some(public.clone()), pair, String::new()),
+        None => (None, pair, keyid),
     }
 }
