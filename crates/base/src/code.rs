@@ -136,10 +136,8 @@ codes! {
     LOG_ORIGIN_MISMATCH = "log-origin-mismatch", Refused, "the checkpoint belongs to another log";
     LOG_KEY_UNKNOWN = "log-key-unknown", Refused, "no known log key signed the checkpoint";
     LOG_SIGNATURE_INVALID = "log-signature-invalid", Refused, "a signature by a known key on a checkpoint is broken";
-    SIGNATURE_ALGORITHM_DOWNGRADE = "signature-algorithm-downgrade", Refused, "one of the two signatures that a holder of two keys owes is missing or cannot be checked";
     LOG_POLICY_INVALID = "log-policy-invalid", Usage, "the transparency policy is missing or not valid";
     LOG_COSIGNATURE_INVALID = "log-cosignature-invalid", Refused, "a witness cosignature does not fit the checkpoint";
-    SIGNATURE_ALGORITHM_DOWNGRADE = "signature-algorithm-downgrade", Refused, "one of the two signatures that a holder of two keys owes is missing or cannot be checked";
     LOG_COSIGNATURE_TIME = "log-cosignature-time", Refused, "a witness cosignature's time cannot be right";
     LOG_INCLUSION_INVALID = "log-inclusion-invalid", Refused, "the proof does not show the entry in the log";
     LOG_PROOF_MALFORMED = "log-proof-malformed", Refused, "a proof or checkpoint is not well-formed";

@@ -20,10 +20,10 @@ use countersign_base::Timestamp as Time;
 use crate::error::TufError;
 use crate::limits::{MAX_SNAPSHOT_BYTES, MAX_TARGETS_BYTES};
 use crate::metadata::{
-    Envelope, MetaFile, ROOT, Role, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, TOP_LEVEL, Targets,
-    Timestamp,
+    Envelope, MetaFile, ROOT, Role, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, TOP_LEVEL, TargetFile,
+    Targets, Timestamp,
 };
-use crate::name::file_name;
+use crate::name::{file_name, target_url_path};
 use signatures::{Retired, refuse, signed};
 
 pub use search::{Found, Search};
@@ -76,7 +76,7 @@ pub enum Held {
 /// A file to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Path below the metadata folder, percent-encoded.
+    /// Path below the metadata or targets folder, percent-encoded.
     pub path: String,
     /// Most bytes to read.
     pub limit: u64,
@@ -196,6 +196,16 @@ impl TrustedSet {
         let snapshot = self.snapshot().ok_or(TufError::Order("targets are asked for before the snapshot"))?;
         let listed = snapshot.file(role).ok_or_else(|| TufError::NotListed(role.to_owned()))?;
         self.wanted(role, listed, MAX_TARGETS_BYTES)
+    }
+
+    /// The target that `file` describes, as [`TrustedSet::find_target`] found it, below the targets folder (5.7.3).
+    ///
+    /// # Errors
+    /// `tuf-name-unsafe`; `tuf-target-mismatch` for an entry without a known hash.
+    pub fn wanted_target(&self, path: &str, file: &TargetFile) -> Result<Wanted, TufError> {
+        file.check_known(path)?;
+        let digest = if self.root().consistent_snapshot() { file.hashes.first() } else { None };
+        Ok(Wanted { path: target_url_path(path, digest.as_deref())?, limit: file.length })
     }
 
     fn wanted(&self, role: &str, listed: &MetaFile, max: usize) -> Result<Wanted, TufError> {
