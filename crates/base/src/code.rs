@@ -106,6 +106,9 @@ codes! {
     TRUST_ANCHOR_MISSING = "trust-anchor-missing", Usage, "no trust anchor is known for this repository";
     TRUST_ANCHOR_UNTRUSTED = "trust-anchor-untrusted", Refused, "the root metadata is not the one that the trust anchor names";
     TRUST_REPO_UNKNOWN = "trust-repo-unknown", Usage, "no repository of that name is trusted";
+    TRUST_REPOS_DISAGREE = "trust-repos-disagree", Refused, "too few of the repositories that must agree list the same file";
+    TRUST_REPOS_UNHEARD = "trust-repos-unheard", Unavailable, "repositories that must agree on a file could not be reached";
+    TRUST_MAP_INVALID = "trust-map-invalid", Usage, "the map of which repositories must agree cannot be used";
     TRUST_REPO_EXISTS = "trust-repo-exists", Usage, "a repository of that name is trusted already";
 
     // TUF metadata.
@@ -205,6 +208,18 @@ codes! {
     KEY_EXISTS = "key-exists", Usage, "a key of that name exists already";
     KEY_STORAGE_FAILED = "key-storage-failed", Unavailable, "a key could not be read or written";
     KEY_WEAK = "key-weak", Refused, "a key or algorithm is too weak to be used";
+    KEY_EXPIRED = "key-expired", Refused, "a key has expired and signs nothing more";
+    KEY_REVOKED = "key-revoked", Refused, "a key has been revoked or retired and signs nothing more";
+    KEY_SHARE_INVALID = "key-share-invalid", Refused, "a share of a key is damaged, tampered with or of another set";
+    KEY_SHARE_THRESHOLD = "key-share-threshold", Refused, "there are fewer shares than recover the key";
+    KEY_USAGE_DAMAGED = "key-usage-damaged", Refused, "the log of key usage is damaged, cut or changed";
+    KEY_USAGE_MISSING = "key-usage-missing", Refused, "a signature is not in the log of key usage";
+    KEY_PLACE_INVALID = "key-place-invalid", Usage, "the text does not say where a key is";
+    SIGNER_TOKEN_LOST = "signer-token-lost", Unavailable, "the token that holds a key is not there, or went away";
+    SIGNER_PIN_REFUSED = "signer-pin-refused", Refused, "a token refused the PIN";
+    SIGNER_KEY_MISMATCH = "signer-key-mismatch", Refused, "a token or signer holds another key than the expected one";
+    SIGNER_UNAVAILABLE = "signer-unavailable", Unavailable, "what holds a key could not be asked";
+    SIGNER_REFUSED = "signer-refused", Refused, "whoever guards a key refused to sign";
     SIGNATURE_INVALID = "signature-invalid", Refused, "a signature is not valid";
     SIGNATURE_ALGORITHM_DOWNGRADE = "signature-algorithm-downgrade", Refused, "one of the two signatures that a holder of two keys owes is missing or cannot be checked";
 
