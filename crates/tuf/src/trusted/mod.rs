@@ -117,7 +117,8 @@ impl TrustedSet {
         &self.root.signed
     }
 
-    /// Version of the root that last changed the timestamp's or snapshot's keys or thresholds, as far as this walk saw.
+    /// Version of the root that last took a key from the timestamp or snapshot role, or raised its threshold, as far as
+    /// this walk saw (ADR 0010).
     ///
     /// Copies of timestamp and snapshot that were trusted under an older root are not to be restored (5.3.11). A client
     /// that restores them after it has fetched roots must compare; one that restores them first need not.

@@ -41,7 +41,7 @@ impl TrustedSet {
         if next.signed.version() != want {
             return Err(TufError::RootVersion { want, got: next.signed.version() });
         }
-        let rotated = [TIMESTAMP, SNAPSHOT].iter().any(|role| !same_keys(role, self.root(), &next.signed));
+        let rotated = [TIMESTAMP, SNAPSHOT].iter().any(|role| !outlives(role, self.root(), &next.signed));
         self.retire(&next.signed);
         self.root = Arc::new(next);
         self.signers.insert(ROOT.to_owned(), signers);
@@ -339,17 +339,21 @@ fn root_keys(root: &Root) -> Result<&RoleKeys, TufError> {
     root.role_keys(ROOT).ok_or(TufError::RoleMissing(ROOT))
 }
 
-/// Whether two roots ask for the same keys and threshold of `role`.
-fn same_keys(role: &str, old: &Root, new: &Root) -> bool {
-    let keys = |root: &Root| {
-        root.role_keys(role).map(|keys| {
-            let ids = &keys.keyids;
-            let listed: BTreeSet<_> =
-                ids.iter().map(|id| (id.clone(), root.keys().get(id).cloned())).map(key_of).collect();
-            (listed, keys.threshold)
-        })
+/// Whether all that the old root's holders signed as `role` counts under the new one too: none of them is gone and no more
+/// of them must sign.
+///
+/// Holders that only joined do not make a rotation (ADR 0010): dropping the copies then would let whoever is between
+/// client and repository go back to an older timestamp.
+fn outlives(role: &str, old: &Root, new: &Root) -> bool {
+    let listed = |root: &Root, keys: &RoleKeys| -> BTreeSet<_> {
+        keys.keyids.iter().map(|id| key_of((id.clone(), root.keys().get(id).cloned()))).collect()
     };
-    keys(old) == keys(new)
+    match (old.role_keys(role), new.role_keys(role)) {
+        (Some(before), Some(after)) => {
+            after.threshold <= before.threshold && listed(old, before).is_subset(&listed(new, after))
+        }
+        _ => false,
+    }
 }
 
 /// A holder by the bytes of the keys where they are known, else by the id.

@@ -101,13 +101,37 @@ fn a_new_root_asks_for_targets_anew_and_keeps_the_rest() {
     assert!(set.targets().is_none());
     assert!(set.snapshot_is_current());
     set.update_targets(&world.targets).unwrap();
-    // Changed online keys in any way: both copies go.
-    for (role, keys) in [("timestamp", &[31, 32][..]), ("snapshot", &[21, 22])] {
+}
+
+/// 5.3.11, with ADR 0010: what is a rotation of online keys, and what is none.
+#[test]
+fn both_copies_go_when_a_key_goes_or_more_must_sign() {
+    let world = World::new();
+    let mut set = world.refresh().unwrap();
+    let mut two = RootEditor::next(set.root());
+    two.set_role("timestamp", &public(&[31, 32]), 1).unwrap();
+    two.set_role("snapshot", &public(&[21, 22]), 1).unwrap();
+    set.update_root(&sign(two.finish().unwrap(), &[1, 2])).unwrap();
+    assert!(set.timestamp().is_some() && set.snapshot_is_current(), "keys that join");
+    assert_eq!(set.online_keys_since(), 1);
+    for (role, keys, threshold, stays) in [
+        ("timestamp", &[31, 32, 33][..], 1, true),
+        ("timestamp", &[31, 32], 2, false),
+        ("timestamp", &[31], 1, false),
+        ("timestamp", &[31, 33], 1, false),
+        ("snapshot", &[21, 22, 23], 1, true),
+        ("snapshot", &[21, 22], 2, false),
+        ("snapshot", &[22], 1, false),
+        ("targets", &[12, 13], 1, true),
+        ("root", &[4, 5], 1, true),
+    ] {
         let mut next = RootEditor::next(set.root());
-        next.set_role(role, &public(keys), 1).unwrap();
+        next.set_role(role, &public(keys), threshold).unwrap();
         let mut set = set.clone();
-        set.update_root(&sign(next.finish().unwrap(), &[1, 2])).unwrap();
-        assert!(set.timestamp().is_none() && set.snapshot().is_none(), "{role}");
+        set.update_root(&sign(next.finish().unwrap(), &[1, 2, 4])).unwrap();
+        assert_eq!(set.timestamp().is_some(), stays, "{role} {keys:?} {threshold}");
+        assert_eq!(set.snapshot().is_some(), stays, "{role} {keys:?} {threshold}");
+        assert_eq!(set.online_keys_since() == 3, !stays, "{role} {keys:?} {threshold}");
     }
 }
 
