@@ -11,6 +11,7 @@
 //! constructor; there is no way to leave a check out. Design sections 2 and 4.
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod catalogue;
 mod error;
 pub mod leaf;
@@ -19,6 +20,9 @@ mod release;
 mod transparent;
 mod verified;
 
+pub use agreement::{
+    Agreed, AgreementError, Answer, Claim, MAX_MAP_BYTES, Mapping, RepositoryMap, Unmapped,
+};
 pub use catalogue::{DEFAULT_CHANNEL, Wanted};
 pub use error::VerifyError;
 pub use leaf::Leaf;

@@ -21,6 +21,11 @@ pub fn matches(pattern: &str, path: &str) -> bool {
     }
 }
 
+/// Whether every client reads `pattern` alike; one that is not read so matches nothing.
+pub fn is_pattern(pattern: &str) -> bool {
+    pattern.split('/').all(|part| read(part).is_some())
+}
+
 /// One element of a pattern's part.
 enum Element {
     Run,
