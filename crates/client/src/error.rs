@@ -7,7 +7,7 @@ use countersign_base::text::escape;
 use countersign_store::StoreError;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
 use countersign_tlog::tile::TileError;
-use countersign_verify::VerifyError;
+use countersign_verify::{AgreementError, VerifyError};
 
 use crate::transport::FetchError;
 
@@ -27,6 +27,9 @@ pub enum ClientError {
     /// What was fetched or kept is not trustworthy.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// Several repositories must agree and do not, or which ones cannot be read.
+    #[error(transparent)]
+    Agreement(#[from] AgreementError),
     /// A file kept on this machine is not trustworthy; it was moved aside.
     #[error("{source}, in the copy kept on this machine; it was set aside as `{}`", .moved.display())]
     SetAside {
@@ -95,6 +98,7 @@ impl Explain for ClientError {
         match self {
             Self::Fetch(error) => error.code(),
             Self::Verify(error) => error.code(),
+            Self::Agreement(error) => error.code(),
             Self::SetAside { source, .. } => source.code(),
             Self::Tile { source, .. } => source.code(),
             Self::Store(error) => error.code(),
@@ -111,6 +115,7 @@ impl Explain for ClientError {
         match self {
             Self::Fetch(error) => error.class(),
             Self::Verify(error) => error.class(),
+            Self::Agreement(error) => error.class(),
             Self::SetAside { source, .. } => source.class(),
             Self::Tile { source, .. } => source.class(),
             Self::Store(error) => error.class(),
@@ -122,6 +127,7 @@ impl Explain for ClientError {
         match self {
             Self::Fetch(error) => error.fix(),
             Self::Verify(error) => error.fix(),
+            Self::Agreement(error) => error.fix(),
             Self::SetAside { .. } => {
                 Some("run the command again: the next refresh fetches the true file".to_owned())
             }

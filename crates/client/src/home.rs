@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! HOME/lock                       held while repositories are added or removed
+//! HOME/map.json                   which of them must agree, if that is asked for (module `agreement`)
 //! HOME/repos/<name>/repo.json     where it is, its anchor, since when
 //! HOME/repos/<name>/...           what was verified of it (module `state`)
 //! ```
@@ -42,7 +43,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Home {
     path: PathBuf,
-    disk: Arc<dyn Disk>,
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 /// A trusted repository: its name here, where it is, its anchor.

@@ -6,6 +6,7 @@
 //! witnesses for cosignatures.
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod cosigner;
 mod error;
 mod home;
@@ -14,6 +15,7 @@ mod state;
 mod tiles;
 pub mod transport;
 
+pub use agreement::{Hearing, Panel};
 pub use cosigner::HttpCosigner;
 pub use error::ClientError;
 pub use home::{Home, MAX_REPOSITORIES, Repository};
