@@ -181,6 +181,7 @@ codes! {
     INSTALL_NO_PREVIOUS = "install-no-previous", Usage, "there is no earlier generation to go back to";
     INSTALL_BELOW_FLOOR = "install-below-floor", Refused, "the version is older than what may be installed";
     INSTALL_DOWNGRADE = "install-downgrade", Refused, "the version is older than the active one";
+    INSTALL_YANKED = "install-yanked", Refused, "the publisher has taken this version back";
     INSTALL_STATE_DAMAGED = "install-state-damaged", Refused, "the record of what is installed is damaged";
     INSTALL_CONTENT_CHANGED = "install-content-changed", Refused, "an installed file is not what was verified";
     INSTALL_RECOVERED = "install-recovered", Unavailable, "an interrupted installation was completed or undone";
@@ -197,7 +198,13 @@ codes! {
     PUBLISH_PRODUCT_UNKNOWN = "publish-product-unknown", Usage, "the repository has no such product";
     PUBLISH_VERSION_EXISTS = "publish-version-exists", Usage, "that version is released already";
     PUBLISH_THRESHOLD_NOT_MET = "publish-threshold-not-met", Usage, "the keys at hand are too few to sign this";
+    PROPOSAL_STALE = "proposal-stale", Refused, "the proposal builds on metadata that is no longer the newest";
+    PROPOSAL_EXPIRED = "proposal-expired", Refused, "the proposal has expired";
+    PROPOSAL_MALFORMED = "proposal-malformed", Refused, "a proposal is incomplete or not well-formed";
+    APPROVAL_INVALID = "approval-invalid", Refused, "a proposal or an approval of it was changed, or is not of someone who has a say";
+    APPROVAL_SELF = "approval-self", Refused, "nobody but its proposer has approved a change that needs two people";
     PUBLISH_BLOCKED = "publish-blocked", Unavailable, "the release was not published: evidence that clients require could not be obtained";
+    PUBLISH_UNFINISHED = "publish-unfinished", Unavailable, "a change of root was interrupted and must be completed first";
     PUBLISH_STORAGE_FAILED = "publish-storage-failed", Unavailable, "the repository could not be written";
 
     // Keys.

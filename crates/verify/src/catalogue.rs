@@ -1,6 +1,6 @@
 //! What a verified repository offers: products, versions, files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_base::Sha256Digest;
 use countersign_base::name::{Channel, Platform, ProductName, TargetPath, Version};
@@ -9,6 +9,7 @@ use countersign_tuf::name::check_target;
 use countersign_tuf::{Role as _, Search, TufError};
 
 use crate::error::VerifyError;
+use crate::extension::{self, check_separation};
 use crate::release::{EXTENSION, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
 use crate::transparent::TransparentSet;
 use crate::verified::Verified;
@@ -37,10 +38,10 @@ impl TransparentSet {
         delegated.filter_map(|role| role.name.parse().ok()).collect()
     }
 
-    /// The files of the wanted release, at least one.
+    /// The files of the wanted release, at least one. A yanked version is not chosen.
     ///
     /// # Errors
-    /// `install-product-unknown`, `install-version-unknown`, `log-consistency-invalid` while a link of the
+    /// `install-product-unknown`, `install-version-unknown`, `install-yanked`, `log-consistency-invalid` while a link of the
     /// lineage is open, `tuf-target-mismatch` for an entry that is not a release's, `tuf-delegation-path` and the
     /// other codes of TUF's search if the product lists a path that it does not speak for.
     pub fn select(&self, wanted: &Wanted<'_>) -> Result<Vec<Verified<Release>>, VerifyError> {
@@ -50,6 +51,7 @@ impl TransparentSet {
             Some(version) => Some(version),
             None => here()
                 .filter(|release| release.channel == *wanted.channel && is_automatic(release))
+                .filter(|release| release.yanked.is_none())
                 .map(|release| &release.path.version)
                 .max(),
         };
@@ -61,7 +63,16 @@ impl TransparentSet {
             .or_else(|| of_version().map(|release| &release.channel).next());
         let files: Vec<_> =
             of_version().filter(|release| Some(&release.channel) == channel).cloned().collect();
+        if let Some(yanked) = files.iter().find_map(taken_back) {
+            return Err(yanked);
+        }
         if files.is_empty() {
+            // Where all that could be chosen has been yanked, that is what there is to say.
+            let of_channel = here().filter(|release| release.channel == *wanted.channel);
+            let newest = of_channel.filter(|_| wanted.version.is_none()).max_by_key(|one| &one.path.version);
+            if let Some(yanked) = newest.and_then(taken_back) {
+                return Err(yanked);
+            }
             return Err(VerifyError::VersionUnknown {
                 product: wanted.product.to_string(),
                 wanted: wanted.version.map_or_else(
@@ -121,8 +132,18 @@ impl TransparentSet {
     ) -> Result<Vec<Verified<Release>>, VerifyError> {
         self.lineage().require_proven()?;
         self.require_logged(&["root", "snapshot", "targets", product.as_str()])?;
+        self.check_people(product)?;
         let report = self.report(Some(product.as_str()));
         Ok(releases.into_iter().map(|release| Verified::new(release, report.clone())).collect())
+    }
+
+    /// Holds the product's file to the rule of separation, where targets ask for it.
+    fn check_people(&self, product: &ProductName) -> Result<(), VerifyError> {
+        let name = product.as_str();
+        let (tuf, unknown) = (self.tuf(), || VerifyError::ProductUnknown { product: product.to_string() });
+        let (targets, role) = (tuf.targets().ok_or_else(unknown)?, tuf.role(name).ok_or_else(unknown)?);
+        let signers = tuf.signers(name).ok_or_else(unknown)?;
+        check_separation(targets, name, role, &signers.signed, signers.threshold)
     }
 
     /// The entries of a product's role that TUF's delegation search attributes to that role.
@@ -137,6 +158,7 @@ impl TransparentSet {
                 VerifyError::ReleaseMalformed { path: product.to_string(), reason }
             })?),
         };
+        let yanked = extension::yanked(product.as_str(), role)?;
         let mut releases = Vec::new();
         for (path, entry) in role.targets() {
             self.check_speaks_for(product.as_str(), path)?;
@@ -144,7 +166,7 @@ impl TransparentSet {
             if path.product != *product {
                 continue;
             }
-            releases.push(self.release(path, entry, floor.clone())?);
+            releases.push(self.release(path, entry, floor.clone(), &yanked)?);
         }
         releases.sort_by(|a, b| a.path.cmp(&b.path));
         let keys: BTreeSet<_> =
@@ -154,6 +176,7 @@ impl TransparentSet {
             let versions = || releases.iter().filter(same).map(|release| &release.path.version);
             // What no machine takes by itself makes no other version old.
             let automatic = releases.iter().filter(same).filter(|release| is_automatic(release));
+            let automatic = automatic.filter(|release| release.yanked.is_none());
             let newest = automatic.map(|release| &release.path.version).max().or_else(|| versions().max());
             let Some(newest) = newest.cloned() else { continue };
             for release in &mut releases {
@@ -225,6 +248,7 @@ impl TransparentSet {
         path: TargetPath,
         entry: &TargetFile,
         floor: Option<Version>,
+        yanked: &BTreeMap<Version, String>,
     ) -> Result<Release, VerifyError> {
         let malformed = |reason| VerifyError::ReleaseMalformed { path: path.to_string(), reason };
         let sha256 = entry.hashes.sha256.ok_or(malformed("it lists no SHA-256"))?;
@@ -241,6 +265,7 @@ impl TransparentSet {
             mode: info.mode,
             newest: path.version.clone(),
             floor,
+            yanked: yanked.get(&path.version).cloned(),
             path,
         })
     }
@@ -254,6 +279,13 @@ fn may_cover(coverage: &Coverage, product: &str) -> bool {
         }
         Coverage::HashPrefixes(_) => true,
     }
+}
+
+/// The refusal of a release that its publisher has taken back.
+fn taken_back(release: &Release) -> Option<VerifyError> {
+    let reason = release.yanked.clone()?;
+    let (product, version) = (release.path.product.to_string(), release.path.version.to_string());
+    Some(VerifyError::Yanked { product, version, reason })
 }
 
 /// Whether a release may be chosen without being named: a pre-release in the stable channel may not.

@@ -139,6 +139,32 @@ pub enum VerifyError {
         /// What is missing.
         reason: &'static str,
     },
+    /// The publisher has taken back the version that is asked for, or all that there are.
+    #[error("{} {version} has been yanked by its publisher: {}", escape(.product), escape(.reason))]
+    Yanked {
+        /// The product.
+        product: String,
+        /// The version.
+        version: String,
+        /// The publisher's reason.
+        reason: String,
+    },
+    /// Something in `x-countersign` is not understood.
+    #[error("the {} metadata has a `{member}` that is not understood", escape(.role))]
+    Extension {
+        /// The role.
+        role: String,
+        /// The member of `x-countersign`.
+        member: &'static str,
+    },
+    /// A product's file breaks the rule that top-level targets set for it.
+    #[error("`{}` is not approved by another person than its proposer: {rule}", escape(.product))]
+    Separation {
+        /// The product.
+        product: String,
+        /// The rule.
+        rule: &'static str,
+    },
     /// No trusted role lists a file of this digest.
     #[error("no trusted repository lists this file (SHA-256 {sha256})")]
     FileUnknown {
@@ -166,6 +192,9 @@ impl Explain for VerifyError {
             Self::SpokenFor { .. } => code::TUF_DELEGATION_PATH,
             Self::Noncanonical { .. } => code::TUF_NONCANONICAL,
             Self::ReleaseMalformed { .. } => code::TUF_TARGET_MISMATCH,
+            Self::Yanked { .. } => code::INSTALL_YANKED,
+            Self::Extension { .. } => code::TUF_MALFORMED,
+            Self::Separation { .. } => code::APPROVAL_SELF,
             Self::FileUnknown { .. } => code::VERIFY_UNKNOWN_FILE,
         }
     }

@@ -14,6 +14,7 @@
 mod agreement;
 mod catalogue;
 mod error;
+pub mod extension;
 pub mod leaf;
 mod lineage;
 mod release;

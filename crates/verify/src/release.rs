@@ -34,6 +34,8 @@ pub struct Release {
     pub newest: Version,
     /// The lowest version that the publisher allows to be installed, if it says so.
     pub floor: Option<Version>,
+    /// Why its publisher has taken it back, if it has: then it is not to be installed.
+    pub yanked: Option<String>,
 }
 
 impl Release {

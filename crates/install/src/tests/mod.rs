@@ -59,6 +59,7 @@ fn one(text: &str, name: &str, mode: FileMode, content: &[u8]) -> Release {
         mode,
         newest: path.version.clone(),
         floor: None,
+        yanked: None,
         path,
     }
 }

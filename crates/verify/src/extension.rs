@@ -1,0 +1,117 @@
+//! What our repositories add to TUF's files, in the member `x-countersign` of a `signed` object.
+//!
+//! - beside keys, in root and top-level targets: `holders`, whose key each is, by key id;
+//! - in top-level targets: `products.<name>.separation`, whether who proposes a change of the product needs another
+//!   person's approval;
+//! - in a product's role: `yanked`, versions that shall no longer be installed, each with the reason; and `proposer`,
+//!   who proposed this version of the file.
+//!
+//! Other TUF clients ignore all of it. What is there and not understood is an error, never as if it were not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_base::Json;
+use countersign_base::name::Version;
+use countersign_tuf::{Role, Targets};
+
+use crate::error::VerifyError;
+use crate::release::EXTENSION;
+
+/// The member with the holders of keys.
+pub const HOLDERS: &str = "holders";
+/// The member with what is said about products.
+pub const PRODUCTS: &str = "products";
+/// The member, of a product there, that asks for a second person.
+pub const SEPARATION: &str = "separation";
+/// The member with the yanked versions.
+pub const YANKED: &str = "yanked";
+/// The member that names who proposed a version of a file.
+pub const PROPOSER: &str = "proposer";
+/// Longest name of a holder, in bytes.
+pub const MAX_HOLDER_BYTES: usize = 64;
+/// Longest reason for a yank, in bytes.
+pub const MAX_REASON_BYTES: usize = 500;
+/// Most versions that can be yanked of one product.
+pub const MAX_YANKED: usize = 4096;
+
+/// Whether a text can name a holder: printable ASCII without spaces at its ends, so that no two names look alike.
+pub fn is_holder(name: &str) -> bool {
+    let printable = name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    !name.is_empty() && name.len() <= MAX_HOLDER_BYTES && printable && name.trim() == name
+}
+
+/// Whose key is listed under `keyid` in root or top-level targets; `None` if the file does not say.
+pub fn holder<'a, T: Role>(file: &'a T, keyid: &str) -> Option<&'a str> {
+    file.extension(EXTENSION)?.get(HOLDERS)?.get(keyid)?.as_str().filter(|name| is_holder(name))
+}
+
+/// Who proposed this version of a product's file, if it says so.
+pub fn proposer<T: Role>(file: &T) -> Option<&str> {
+    file.extension(EXTENSION)?.get(PROPOSER)?.as_str()
+}
+
+/// Whether a change of this product needs another person than its proposer.
+///
+/// # Errors
+/// `tuf-malformed` for anything but `true`, `false` or nothing.
+pub fn separation(targets: &Targets, product: &str) -> Result<bool, VerifyError> {
+    let said = targets.extension(EXTENSION).and_then(|extension| extension.get(PRODUCTS));
+    match said.and_then(|products| products.get(product)).and_then(|said| said.get(SEPARATION)) {
+        None => Ok(false),
+        Some(said) => said
+            .as_bool()
+            .ok_or_else(|| VerifyError::Extension { role: "targets".to_owned(), member: SEPARATION }),
+    }
+}
+
+/// The yanked versions of a product and why each was yanked.
+///
+/// # Errors
+/// `tuf-malformed` if one of them is not a version with a reason.
+pub fn yanked(product: &str, role: &Targets) -> Result<BTreeMap<Version, String>, VerifyError> {
+    let malformed = || VerifyError::Extension { role: product.to_owned(), member: YANKED };
+    let Some(said) = role.extension(EXTENSION).and_then(|extension| extension.get(YANKED)) else {
+        return Ok(BTreeMap::new());
+    };
+    let said = said.as_object().filter(|said| said.len() <= MAX_YANKED).ok_or_else(malformed)?;
+    let mut found = BTreeMap::new();
+    for (version, reason) in said {
+        let version: Version = version.parse().map_err(|_| malformed())?;
+        let reason = reason.as_str().filter(|reason| reason.len() <= MAX_REASON_BYTES);
+        found.insert(version, reason.ok_or_else(malformed)?.to_owned());
+    }
+    Ok(found)
+}
+
+/// Holds a version of a product's file to the rule of separation, where top-level targets ask for it: the keys that
+/// signed, `signed` by id, belong to as many people as the threshold asks for keys, and one of these people is not the
+/// proposer. Keys whose holder is not named are nobody's.
+///
+/// # Errors
+/// `approval-self`, `tuf-malformed`.
+pub fn check_separation(
+    targets: &Targets,
+    product: &str,
+    role: &Targets,
+    signed: &[String],
+    threshold: u32,
+) -> Result<(), VerifyError> {
+    if !separation(targets, product)? {
+        return Ok(());
+    }
+    let people: BTreeSet<&str> = signed.iter().filter_map(|keyid| holder(targets, keyid)).collect();
+    let broken = |rule| VerifyError::Separation { product: product.to_owned(), rule };
+    let Some(proposer) = proposer(role) else { return Err(broken("it does not say who proposed it")) };
+    if people.iter().all(|person| *person == proposer) {
+        return Err(broken("whoever proposes a change cannot be the only one to approve it"));
+    }
+    if people.len() < threshold as usize {
+        return Err(broken("two keys of one holder count as one person"));
+    }
+    Ok(())
+}
+
+/// The members of a file's `x-countersign`, for whoever makes its next version.
+pub fn members<T: Role>(file: &T) -> BTreeMap<String, Json> {
+    file.extension(EXTENSION).and_then(Json::as_object).cloned().unwrap_or_default()
+}
