@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod faulty_disk;
+pub mod mldsa;
 pub mod peers;
 pub mod sim;
 #[cfg(feature = "tuf-client")]

@@ -99,11 +99,17 @@ impl Sim {
         sim
     }
 
-    /// Makes a key whose seed is the digest of its name: the same in every run. ML-DSA-44 if the name begins with
-    /// `mldsa-`, else Ed25519.
+    /// Makes a key whose seed is the digest of its name: the same in every run. The beginning of the name tells the
+    /// kind: `mldsa-` ML-DSA-44, `mldsa65-`, `p256-`, `p384-`; else Ed25519.
     pub fn add_key(&mut self, name: &str) {
         let seed = *sha256(format!("simulated key {name}").as_bytes()).as_bytes();
-        let algorithm = if name.starts_with("mldsa-") { Algorithm::MlDsa44 } else { Algorithm::Ed25519 };
+        let algorithm = match name.split_once('-').map_or("", |(kind, _)| kind) {
+            "mldsa" => Algorithm::MlDsa44,
+            "mldsa65" => Algorithm::MlDsa65,
+            "p256" => Algorithm::EcdsaP256Sha256,
+            "p384" => Algorithm::EcdsaP384Sha384,
+            _ => Algorithm::Ed25519,
+        };
         let key = SecretKey::from_seed(algorithm, &seed).expect("a seed gives a key");
         self.keys.insert(name.to_owned(), key);
     }
@@ -115,10 +121,21 @@ impl Sim {
 
     /// The key object of a key in TUF metadata.
     pub fn key_json(&self, name: &str) -> Json {
-        let public = hex::encode(self.keys[name].public_key().as_raw());
+        let key = self.keys[name].public_key();
+        let (keytype, scheme) = match key.algorithm() {
+            Algorithm::MlDsa44 => ("ml-dsa", "ml-dsa-44/1"),
+            Algorithm::MlDsa65 => ("ml-dsa", "ml-dsa-65/1"),
+            Algorithm::EcdsaP256Sha256 => ("ecdsa", "ecdsa-sha2-nistp256"),
+            Algorithm::EcdsaP384Sha384 => ("ecdsa", "ecdsa-sha2-nistp384"),
+            _ => ("ed25519", "ed25519"),
+        };
+        let public = match keytype {
+            "ed25519" => hex::encode(key.as_raw()),
+            _ => key.to_spki_pem(),
+        };
         Json::object([
-            ("keytype", Json::from("ed25519")),
-            ("scheme", Json::from("ed25519")),
+            ("keytype", Json::from(keytype)),
+            ("scheme", Json::from(scheme)),
             ("keyval", Json::object([("public", Json::from(public))])),
         ])
     }
@@ -126,6 +143,15 @@ impl Sim {
     /// The key id that honest metadata uses.
     pub fn key_id(&self, name: &str) -> String {
         sha256(&canonical::olpc(&self.key_json(name))).to_string()
+    }
+
+    /// Makes the holder of `first` one of two keys, in the file of `role`, which lists `first`; both must sign then.
+    pub fn set_pair(&mut self, role: &str, first: &str, second: &str) {
+        let (id, key) = (self.key_id(first), self.key_json(second));
+        let empty = || Json::object::<String>([]);
+        let extension = object(self.role(role)).entry("x-countersign".to_owned()).or_insert_with(empty);
+        let pairs = object(extension).entry("pairs".to_owned()).or_insert_with(empty);
+        object(pairs).insert(id, key);
     }
 
     /// The transparency policy text of the honest root.
@@ -336,9 +362,13 @@ impl Sim {
         ]))
     }
 
-    /// One signature object over a signed part.
+    /// One signature object over a signed part; ML-DSA signs its digest with a prefix, as TAP 21 says.
     pub fn signature(&self, signed: &Json, name: &str) -> Json {
-        let signature = self.keys[name].sign(&canonical::olpc(signed)).expect("an Ed25519 key signs");
+        let (key, mut message) = (&self.keys[name], canonical::olpc(signed));
+        if matches!(key.public_key().algorithm(), Algorithm::MlDsa44 | Algorithm::MlDsa65) {
+            message = [&b"tuf\x01"[..], sha512(&message).as_bytes()].concat();
+        }
+        let signature = key.sign(&message).expect("a simulated key signs");
         Json::object([("keyid", Json::from(self.key_id(name))), ("sig", Json::from(hex::encode(signature)))])
     }
 

@@ -4,6 +4,7 @@
 mod delegations;
 mod editing;
 mod keys;
+mod pairs;
 mod parser;
 mod properties;
 mod refresh;
