@@ -85,6 +85,10 @@ impl<'a> Fields<'a> {
         if self.at.is_empty() { member.to_owned() } else { format!("{}.{member}", self.at) }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn optional(&self, member: &str) -> Option<&'a Json> {
         self.members.get(member)
     }

@@ -31,6 +31,10 @@ impl Role for Timestamp {
         let common = Common::read(&fields)?;
         let meta = Fields::new(fields.required("meta")?, "signed.meta")?;
         let snapshot = MetaFile::read("snapshot.json", meta.required("snapshot.json")?)?;
+        // 4.6: it only describes the snapshot.
+        if meta.len() != 1 {
+            return Err(fields.error("meta", "describes more than the snapshot"));
+        }
         Ok(Self { common, snapshot, signed })
     }
 

@@ -10,5 +10,6 @@ mod properties;
 mod refresh;
 mod roots;
 mod signatures;
+mod spec;
 mod vectors;
 mod world;
