@@ -3,6 +3,8 @@
 use aws_lc_rs::digest;
 use countersign_base::{Sha256Digest, Sha512Digest};
 
+use crate::algorithm::Algorithm;
+
 macro_rules! hasher {
     ($(#[$doc:meta])* $hasher:ident, $(#[$function_doc:meta])* $function:ident, $output:ident, $algorithm:ident) => {
         $(#[$doc])*
@@ -61,6 +63,17 @@ hasher!(
     Sha512Digest,
     SHA512
 );
+
+/// The digest that an ECDSA signature of this scheme is made on, for tokens that are given the digest only; `None` for
+/// schemes that sign the message itself.
+pub fn ecdsa_prehash(algorithm: Algorithm, message: &[u8]) -> Option<Vec<u8>> {
+    let hash = match algorithm {
+        Algorithm::EcdsaP256Sha256 => &digest::SHA256,
+        Algorithm::EcdsaP384Sha384 => &digest::SHA384,
+        _ => return None,
+    };
+    Some(digest::digest(hash, message).as_ref().to_vec())
+}
 
 /// The provider's digest as an array; both lengths are constants of FIPS 180-4.
 fn fixed<const N: usize, T>(digest: &digest::Digest, wrap: fn([u8; N]) -> T) -> T {

@@ -21,7 +21,7 @@ mod signer;
 mod spki;
 
 pub use algorithm::Algorithm;
-pub use digest::{Sha256, Sha512, sha256, sha512};
+pub use digest::{Sha256, Sha512, ecdsa_prehash, sha256, sha512};
 pub use error::{KeyError, SignatureError};
 pub use public::{MAX_PUBLIC_KEY_TEXT_BYTES, PublicKey};
 pub use rsa::{MAX_RSA_BITS, MIN_RSA_BITS};
