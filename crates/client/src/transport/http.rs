@@ -88,18 +88,48 @@ impl HttpTransport {
         let url = self.url(path)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.allowance.set(allowance_for(limit));
-        let mut response = self
+        let response = self
             .agent()
             .post(&url)
             .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
             .send(body)
             .map_err(|error| failure(&url, limit, error))?;
-        refuse_encoding(&url, response.headers())?;
-        let content_type =
-            text_header(response.headers(), header::CONTENT_TYPE).unwrap_or_default().to_owned();
-        let status = response.status().as_u16();
-        let body = read_at_most(&url, &mut response, limit)?;
-        Ok(Answer { status, content_type, body })
+        answer(&url, response, limit)
+    }
+
+    /// Asks a service that speaks JSON: posts `body` if there is one, and gets otherwise. The answer is given whatever
+    /// its status; at most `limit` bytes of it. `bearer` is sent as `Authorization: Bearer` and shown nowhere.
+    ///
+    /// # Errors
+    /// As [`HttpTransport::post`].
+    pub fn call(
+        &self,
+        path: &str,
+        body: Option<&[u8]>,
+        bearer: Option<&str>,
+        limit: u64,
+    ) -> Result<Answer, FetchError> {
+        let url = self.url(path)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.allowance.set(allowance_for(limit));
+        let authorization = bearer.map(|token| format!("Bearer {token}"));
+        let response = match body {
+            Some(body) => {
+                let mut request = self.agent().post(&url).header(header::CONTENT_TYPE, "application/json");
+                if let Some(authorization) = &authorization {
+                    request = request.header(header::AUTHORIZATION, authorization);
+                }
+                request.send(body)
+            }
+            None => {
+                let mut request = self.agent().get(&url);
+                if let Some(authorization) = &authorization {
+                    request = request.header(header::AUTHORIZATION, authorization);
+                }
+                request.call()
+            }
+        };
+        answer(&url, response.map_err(|error| failure(&url, limit, error))?, limit)
     }
 
     fn url(&self, path: &str) -> Result<String, FetchError> {
@@ -302,6 +332,15 @@ impl Resolver for LoopbackResolver {
         }
         Ok(addresses)
     }
+}
+
+/// What a service said, whatever its status.
+fn answer(url: &str, mut response: Response<Body>, limit: u64) -> Result<Answer, FetchError> {
+    refuse_encoding(url, response.headers())?;
+    let content_type = text_header(response.headers(), header::CONTENT_TYPE).unwrap_or_default().to_owned();
+    let status = response.status().as_u16();
+    let body = read_at_most(url, &mut response, limit)?;
+    Ok(Answer { status, content_type, body })
 }
 
 fn text_header(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
