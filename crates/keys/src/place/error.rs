@@ -91,6 +91,14 @@ pub enum PlaceError {
         /// The token's label.
         token: String,
     },
+    /// The file that the PIN is to come from cannot be used.
+    #[error("the PIN file `{}` cannot be used: {reason}", escape(&.path.to_string_lossy()))]
+    PinFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The token has no PIN yet.
     #[error("the token `{}` has no user PIN yet", escape(.token))]
     PinNotSet {
@@ -215,14 +223,10 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
-    /// Text that names no place; of a URI with a PIN in it nothing is repeated.
+    /// Text that names no place, shortened; what follows `pin-value` in it is not repeated.
     pub(super) fn invalid(text: &str, reason: &'static str) -> Self {
-        let secret = text.find("pin-value").unwrap_or(text.len());
-        let shown = text.get(..secret).unwrap_or_default();
-        let mut text: String = shown.chars().take(200).collect();
-        if shown.len() < secret.max(text.len()) || secret < usize::MAX && text.len() < shown.len() {
-            text.push('…');
-        }
+        let open = text.split("pin-value").next().unwrap_or_default();
+        let text = open.chars().take(200).collect();
         Self::Invalid { text, reason }
     }
 }
@@ -239,6 +243,7 @@ impl Explain for PlaceError {
             | Self::AgentUnknown
             | Self::Agent { .. }
             | Self::TokenFile { .. }
+            | Self::PinFile { .. }
             | Self::Unreachable { .. }
             | Self::RemoteAnswer { .. } => code::SIGNER_UNAVAILABLE,
             Self::TokenAbsent { .. } | Self::TokenLost { .. } => code::SIGNER_TOKEN_LOST,

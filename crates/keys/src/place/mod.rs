@@ -10,8 +10,14 @@
 //! What a machine has (module, agent, token files) comes as [`Settings`], from the environment or a test, never from a
 //! `.pub` file: a file that came with a repository must not name code to load.
 
+mod agent;
 mod agent_key;
+mod checked;
+mod ecdsa;
 mod error;
+mod line_file;
+mod pkcs11;
+mod remote;
 mod remote_url;
 mod settings;
 mod uri;
@@ -24,8 +30,10 @@ use countersign_crypto::{Algorithm, PublicKey, Signer};
 use crate::ask::Asker;
 use crate::error::KeysError;
 
+pub use agent::MAX_AGENT_MESSAGE_BYTES;
 pub use agent_key::AgentKey;
 pub use error::PlaceError;
+pub use remote::MAX_REMOTE_MESSAGE_BYTES;
 pub use remote_url::RemoteUrl;
 pub use settings::{Settings, TokenLabel};
 pub use uri::{MAX_ID_BYTES, MAX_OBJECT_BYTES, MAX_PLACE_BYTES, Pkcs11Uri};
@@ -42,8 +50,12 @@ pub fn open(
     expected: Option<&PublicKey>,
     ask: &mut dyn Asker,
 ) -> Result<Box<dyn Signer>, KeysError> {
-    let _ = (expected, ask.settings());
-    Err(PlaceError::KeyMissing { place: place.to_string() }.into())
+    match place {
+        Place::File => Err(PlaceError::invalid("file", "a key file is opened by its path").into()),
+        Place::Pkcs11(uri) => pkcs11::open(uri, expected, ask),
+        Place::SshAgent(key) => Ok(agent::open(key, expected, &ask.settings())?),
+        Place::Remote(url) => Ok(remote::open(url, expected, &ask.settings())?),
+    }
 }
 
 /// Makes a key on the token that `uri` names, labelled as its `object` says, and gives its public half.
@@ -57,8 +69,7 @@ pub fn create_on_token(
     algorithm: Algorithm,
     ask: &mut dyn Asker,
 ) -> Result<PublicKey, KeysError> {
-    let _ = (algorithm, ask.settings());
-    Err(PlaceError::KeyMissing { place: uri.to_string() }.into())
+    pkcs11::create(uri, algorithm, ask)
 }
 
 /// Where a secret key is.
