@@ -3,11 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use countersign_base::code::{self, Code, Explain};
+use countersign_base::code::{self, Class, Code, Explain};
 use countersign_base::text::escape;
-use countersign_crypto::KeyError;
+use countersign_base::{Sha256Digest, Timestamp};
+use countersign_crypto::{Algorithm, KeyError, PublicKey};
+use countersign_log::LogError;
+use countersign_store::StoreError;
 
+use crate::lifecycle::{Mark, MarkKind};
 use crate::name::KeyName;
+use crate::place::PlaceError;
 use crate::seal::MAX_WORK_FACTOR;
 
 /// Why a key could not be made, found or opened.
@@ -107,7 +112,121 @@ pub enum KeysError {
         /// log2 of N that the file asks for.
         asked: u8,
     },
-    /// The disk, the permissions or the system's randomness refused.
+    /// The key's time is over.
+    #[error("the key `{name}` expired on {expired}")]
+    Expired {
+        /// The key's name.
+        name: KeyName,
+        /// When.
+        expired: Timestamp,
+    },
+    /// The key was retired or revoked.
+    #[error("the key `{name}` was {} on {}: {}", .mark.kind, .mark.at, escape(&.mark.why))]
+    Marked {
+        /// The key's name.
+        name: KeyName,
+        /// Since when and why.
+        mark: Box<Mark>,
+    },
+    /// A lifetime that ends before it begins, or a cadence that is none.
+    #[error("a key must expire after it was made, and its cadence must be 1 to 36500 days")]
+    Lifetime,
+    /// A reason that is empty, too long or not printable.
+    #[error("a reason must be 1 to 512 bytes of text on one line")]
+    Reason,
+    /// A key that is elsewhere than this needs it to be.
+    #[error("the key `{name}` is not in a file: {need}")]
+    NotAFile {
+        /// The key's name.
+        name: KeyName,
+        /// What needs it to be one.
+        need: &'static str,
+    },
+    /// Text that names no key.
+    #[error("`{}` names no key: it is neither the path of a .key or .pub file nor a place", escape(.text))]
+    Reference {
+        /// The text, shortened.
+        text: String,
+    },
+    /// A key of another scheme than it was said to be of.
+    #[error("the key is of the scheme {found}, not {wanted}")]
+    Scheme {
+        /// What it is of.
+        found: Algorithm,
+        /// What was said.
+        wanted: Algorithm,
+    },
+    /// Two schemes that make no hybrid pair.
+    #[error("a pair of keys is a classical key and one of ML-DSA")]
+    Pair,
+    /// A key that is not in a file could not be used.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The disk or the permissions refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log of key usage could not be written; nothing was signed.
+    #[error("the use of the key could not be recorded, so nothing is signed")]
+    Usage {
+        /// The log's answer.
+        source: LogError,
+    },
+    /// The log of key usage is not what it was.
+    #[error("the log of key usage in {} is damaged: {what}", shown(.dir))]
+    UsageDamaged {
+        /// Its folder.
+        dir: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// The log's answer, if it is the log's.
+        source: Option<LogError>,
+    },
+    /// A signature that was made without a record.
+    #[error(
+        "the log of key usage lacks a signature by {public} on the SHA-256 {digest}{}", more(*.others)
+    )]
+    UsageMissing {
+        /// Who signed.
+        public: Box<PublicKey>,
+        /// SHA-256 of what was signed.
+        digest: Sha256Digest,
+        /// How many more it lacks.
+        others: usize,
+    },
+    /// Text that is no head of the log.
+    #[error("`{}` is no head of a log of key usage, which is SIZE:ROOT", escape(.text))]
+    Head {
+        /// The text, shortened.
+        text: String,
+    },
+    /// A share that is not as it was made, or does not belong to the others.
+    #[error("share {share} cannot be used: {reason}")]
+    Share {
+        /// Which: its number, where known, and where it was read from. Never a part of its secret.
+        share: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No share at all.
+    #[error("no share of a key was given")]
+    NoShares,
+    /// Too few shares.
+    #[error("{have} of the {need} shares that recover the key `{name}` are here")]
+    ShareThreshold {
+        /// The key's name.
+        name: KeyName,
+        /// Good shares.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+    },
+    /// Numbers that no key is split by.
+    #[error("a key is split into 2 to {limit} shares, of which 2 or more recover it")]
+    ShareNumbers {
+        /// Most shares.
+        limit: u8,
+    },
+    /// The system's randomness, or a read, was refused.
     #[error("could not {operation} {}", shown(.path))]
     Storage {
         /// What was tried, such as "read".
@@ -139,6 +258,32 @@ impl Explain for KeysError {
             Self::Exposed { .. } | Self::Storage { .. } => code::KEY_STORAGE_FAILED,
             Self::PassphraseWrong { .. } => code::KEY_PASSPHRASE_WRONG,
             Self::PassphraseMissing { .. } | Self::PassphraseLength => code::KEY_PASSPHRASE_MISSING,
+            Self::Expired { .. } => code::KEY_EXPIRED,
+            Self::Marked { .. } => code::KEY_REVOKED,
+            Self::Lifetime
+            | Self::Reason
+            | Self::NotAFile { .. }
+            | Self::Pair
+            | Self::Reference { .. }
+            | Self::Scheme { .. }
+            | Self::ShareNumbers { .. }
+            | Self::Head { .. } => code::USAGE,
+            Self::Place(source) => source.code(),
+            Self::Store(_) => code::KEY_STORAGE_FAILED,
+            Self::Usage { source } => source.code(),
+            Self::UsageDamaged { .. } => code::KEY_USAGE_DAMAGED,
+            Self::UsageMissing { .. } => code::KEY_USAGE_MISSING,
+            Self::Share { .. } => code::KEY_SHARE_INVALID,
+            Self::ShareThreshold { .. } | Self::NoShares => code::KEY_SHARE_THRESHOLD,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Place(source) => source.class(),
+            Self::Usage { source } => source.class(),
+            Self::Key { source, .. } | Self::Make(source) => source.class(),
+            other => other.code().class(),
         }
     }
 
@@ -151,12 +296,38 @@ impl Explain for KeysError {
             Self::Exists { .. } => Some("choose another name, or move both of its files away".to_owned()),
             Self::Exposed { path, .. } => Some(format!("chmod 600 {}", shown(path))),
             Self::Key { source, .. } | Self::Make(source) => source.fix(),
+            Self::Expired { name, .. } => Some(format!(
+                "make a key to follow it and put that in its place: countersign key rotate {name}"
+            )),
+            Self::Marked { mark, .. } if mark.kind == MarkKind::Retired => {
+                Some("sign with the key that followed it".to_owned())
+            }
+            Self::Marked { .. } => {
+                Some("sign with another key; a revoked one is never used again".to_owned())
+            }
+            Self::Place(source) => source.fix(),
+            Self::Store(source) => source.fix(),
+            Self::Usage { source } => source.fix(),
+            Self::UsageDamaged { dir, .. } => Some(format!(
+                "find out who changed it; restore {} from a copy, or keep it as evidence and move it away to begin a \
+                 new one",
+                shown(dir)
+            )),
+            Self::UsageMissing { public, .. } => {
+                Some(format!("if no machine of yours made it, the key is stolen: revoke {public}"))
+            }
+            Self::Share { .. } => Some("leave it out, and use another share of the same set".to_owned()),
+            Self::ShareThreshold { .. } => Some("ask the other holders for theirs".to_owned()),
             Self::WorkFactor { .. } => {
                 Some("if the file is yours, encrypt it again with a lower work factor".to_owned())
             }
             _ => None,
         }
     }
+}
+
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(", and {others} more") }
 }
 
 /// A path as it can be shown to a person.

@@ -1,15 +1,12 @@
-//! The few file operations that keys need: bounded reads, and writes that survive power loss and replace nothing.
-//!
-//! A file is written under a temporary name in the same folder (`O_EXCL`), synced, given its name only if that is
-//! free (`RENAME_NOREPLACE`, or a hard link where the file system lacks it), and the folder is synced. A crash leaves
-//! either nothing but a temporary file, or the whole file. The `store` crate does this for everything else; it comes
-//! after this one in the order of crates, so it cannot be used here.
+//! Key files: bounded reads that judge permissions, and writes through `store` that replace nothing.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use countersign_store::durable::{self, Staged};
+use countersign_store::{Disk, StoreError};
 use zeroize::Zeroizing;
 
 use crate::error::KeysError;
@@ -17,8 +14,6 @@ use crate::error::KeysError;
 /// Largest key file that is read, in bytes; one with an ML-DSA-65 key has about 4.5 KiB.
 pub const MAX_KEY_FILE_BYTES: usize = 16 * 1024;
 
-/// Names of unfinished files begin so; no key name does.
-const TEMP_PREFIX: &str = ".tmp-";
 const DIR_MODE: u32 = 0o700;
 /// The bits that let anyone but the owner in.
 const OTHERS: u32 = 0o077;
@@ -32,22 +27,25 @@ pub(crate) enum Access {
     Everyone,
 }
 
-/// Creates the file, whole and durable. `false` if the name is taken; what is there is left alone.
-pub(crate) fn create(path: &Path, bytes: &[u8], access: Access) -> Result<bool, KeysError> {
-    let folder = folder_of(path);
-    let mode = if access == Access::Owner { 0o600 } else { 0o644 };
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMP_PREFIX)
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .map_err(KeysError::storage("write to", folder))?;
-    file.write_all(bytes).map_err(KeysError::storage("write", path))?;
-    file.as_file().sync_all().map_err(KeysError::storage("sync", path))?;
-    match file.persist_noclobber(path) {
-        Ok(_) => sync_folder(folder).map(|()| true),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(KeysError::storage("create", path)(error.error)),
+impl Access {
+    const fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Everyone => 0o644,
+        }
     }
+}
+
+/// Creates the file, whole and durable. `false` if the name is taken; what is there is left alone.
+pub(crate) fn create(disk: &dyn Disk, path: &Path, bytes: &[u8], access: Access) -> Result<bool, KeysError> {
+    let mut staged = Staged::create(disk, folder_of(path), access.mode())?;
+    staged.write_bytes(bytes)?;
+    Ok(staged.create_at(path)?)
+}
+
+/// Creates the file or replaces it, whole and durable.
+pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], access: Access) -> Result<(), KeysError> {
+    Ok(durable::write_atomic(disk, path, bytes, access.mode())?)
 }
 
 /// The content of a regular file, `None` if it is not there.
@@ -93,25 +91,14 @@ pub(crate) fn exists(path: &Path) -> Result<bool, KeysError> {
     }
 }
 
-/// The folder, made with mode 0700 and durable, with its parents, unless it is there.
-pub(crate) fn create_folder(path: &Path) -> Result<(), KeysError> {
-    if path.exists() && !path.is_dir() {
-        return Err(KeysError::storage("create", path)(io::ErrorKind::NotADirectory.into()));
-    }
-    let mut missing: Vec<&Path> = Vec::new();
-    let mut at = path;
-    // An empty path has no folder to go on with; creating it gives the system's error.
-    while !at.exists() && !missing.contains(&at) {
-        missing.push(at);
-        at = folder_of(at);
-    }
-    for folder in missing.into_iter().rev() {
-        match fs::DirBuilder::new().mode(DIR_MODE).create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(KeysError::storage("create", folder)(error));
-            }
-            _ => sync_folder(folder_of(folder))?,
-        }
+/// The folder, made durable with mode 0700 unless it is there, with its parents.
+pub(crate) fn create_folder(disk: &dyn Disk, path: &Path) -> Result<(), KeysError> {
+    let there = path.is_dir();
+    durable::create_dir_all(disk, path)?;
+    if !there {
+        // It is empty still, so nobody has seen a key in it.
+        let closed = fs::set_permissions(path, Permissions::from_mode(DIR_MODE));
+        closed.map_err(StoreError::io("set the mode of", path))?;
     }
     Ok(())
 }
@@ -139,11 +126,6 @@ fn folder_of(path: &Path) -> &Path {
         Some(_) => Path::new("."),
         None => path,
     }
-}
-
-fn sync_folder(path: &Path) -> Result<(), KeysError> {
-    let file = File::open(path).map_err(KeysError::storage("open", path))?;
-    file.sync_all().map_err(KeysError::storage("sync", path))
 }
 
 /// A file of the directory, by key name.

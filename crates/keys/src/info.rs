@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::KeysError;
 use crate::name::KeyName;
+use crate::place::Place;
 
 /// Longest holder, in bytes.
 pub const MAX_HOLDER_BYTES: usize = 128;
+/// Longest time between two rotations, in days.
+pub const MAX_CADENCE_DAYS: u32 = 36_500;
 
 const API_VERSION: &str = "0.0.1";
 const KIND: &str = "publickey";
@@ -103,6 +106,10 @@ pub struct NewKey<'a> {
     pub holder: &'a str,
     /// Its scheme.
     pub algorithm: Algorithm,
+    /// When it stops signing, if ever. Its signatures live on as long as the metadata that carries them.
+    pub expires: Option<Timestamp>,
+    /// Days after which it should be rotated: a reminder, and no limit.
+    pub cadence_days: Option<u32>,
 }
 
 /// What is known about a key without opening it.
@@ -116,8 +123,14 @@ pub struct KeyInfo {
     pub product: Option<ProductName>,
     /// The person or machine that holds it.
     pub holder: String,
-    /// When it was made.
+    /// When it was made, or adopted.
     pub created: Timestamp,
+    /// When it stops signing; `None` for a key made without a limit.
+    pub expires: Option<Timestamp>,
+    /// Days after which it should be rotated.
+    pub cadence_days: Option<u32>,
+    /// Where its secret is.
+    pub place: Place,
     /// Its public half.
     pub public: PublicKey,
 }
@@ -134,18 +147,36 @@ pub(crate) struct Document {
     product: Option<String>,
     holder: String,
     created: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cadence_days: Option<u32>,
+    /// Absent for a key in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
     public: String,
 }
 
 impl KeyInfo {
-    /// Checks what a new key is asked to be.
-    pub(crate) fn new(new: &NewKey<'_>, created: Timestamp, public: PublicKey) -> Result<Self, KeysError> {
+    /// Checks what a new key is asked to be. Its place is kept as it may be stored.
+    pub(crate) fn new(
+        new: &NewKey<'_>,
+        created: Timestamp,
+        place: &Place,
+        public: PublicKey,
+    ) -> Result<Self, KeysError> {
+        if !lifetime_is_sane(created, new.expires, new.cadence_days) {
+            return Err(KeysError::Lifetime);
+        }
         Ok(Self {
             name: new.name.parse()?,
             stage: new.stage,
             product: new.product.cloned(),
             holder: check_holder(new.holder)?.to_owned(),
             created,
+            expires: new.expires,
+            cadence_days: new.cadence_days,
+            place: place.stored(),
             public,
         })
     }
@@ -156,6 +187,18 @@ impl KeyInfo {
             && self.product.as_ref() == new.product
             && self.holder == new.holder
             && self.public.algorithm() == new.algorithm
+            && self.expires == new.expires
+            && self.cadence_days == new.cadence_days
+    }
+
+    /// Whether its time is over. It signs nothing from the second of its expiry on.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
+
+    /// When it should be rotated, if it has a cadence.
+    pub fn rotate_by(&self) -> Option<Timestamp> {
+        self.cadence_days.map(|days| self.created.plus_days(days.into()))
     }
 
     pub(crate) fn to_document(&self) -> Document {
@@ -167,6 +210,9 @@ impl KeyInfo {
             product: self.product.as_ref().map(ToString::to_string),
             holder: self.holder.clone(),
             created: self.created.to_string(),
+            expires: self.expires.map(|expires| expires.to_string()),
+            cadence_days: self.cadence_days,
+            place: (self.place != Place::File).then(|| self.place.stored().to_string()),
             public: self.public.to_string(),
         }
     }
@@ -187,19 +233,44 @@ impl TryFrom<Document> for KeyInfo {
             return Err(wrong("it is of another kind or version"));
         }
         let product = document.product.as_deref().map(str::parse).transpose();
+        let time = |text: &str| text.parse().map_err(|_| wrong("its time is not valid"));
+        let created = time(&document.created)?;
+        let expires = document.expires.as_deref().map(time).transpose()?;
+        if !lifetime_is_sane(created, expires, document.cadence_days) {
+            return Err(wrong("its lifetime or cadence is not valid"));
+        }
+        let place = match &document.place {
+            None => Place::File,
+            Some(text) => Place::from_stored(text).map_err(|_| wrong("its place is not valid"))?,
+        };
+        if document.place.is_some() && place == Place::File {
+            return Err(wrong("its place is not valid"));
+        }
         Ok(Self {
             name: document.name.parse().map_err(|_| wrong("its name is not a key name"))?,
             stage: document.stage.parse().map_err(|_| wrong("its stage is unknown"))?,
             product: product.map_err(|_| wrong("its product is not a product name"))?,
             holder: check_holder(&document.holder).map_err(|_| wrong("its holder is not valid"))?.to_owned(),
-            created: document.created.parse().map_err(|_| wrong("its time is not valid"))?,
+            created,
+            expires,
+            cadence_days: document.cadence_days,
+            place,
             public: document.public.parse().map_err(DocumentError::Key)?,
         })
     }
 }
 
-/// One line that shows as what it is.
 fn check_holder(holder: &str) -> Result<&str, KeysError> {
-    let plain = countersign_base::text::escape(holder) == holder && holder.trim() == holder;
-    if plain && (1..=MAX_HOLDER_BYTES).contains(&holder.len()) { Ok(holder) } else { Err(KeysError::Holder) }
+    if is_line(holder, MAX_HOLDER_BYTES) { Ok(holder) } else { Err(KeysError::Holder) }
+}
+
+/// Whether it is one line, of 1 to `limit` bytes, that shows as what it is.
+pub(crate) fn is_line(text: &str, limit: usize) -> bool {
+    let plain = countersign_base::text::escape(text) == text && text.trim() == text;
+    plain && (1..=limit).contains(&text.len())
+}
+
+fn lifetime_is_sane(created: Timestamp, expires: Option<Timestamp>, cadence_days: Option<u32>) -> bool {
+    expires.is_none_or(|expires| expires > created)
+        && cadence_days.is_none_or(|days| (1..=MAX_CADENCE_DAYS).contains(&days))
 }

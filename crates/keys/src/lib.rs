@@ -1,29 +1,41 @@
-//! Where secret keys live: a directory of files, each sealed with a passphrase or in plain text.
+//! Where secret keys are and how they are used: a directory of keys, the log of their use, their end, their escrow.
 //!
-//! A key named `NAME` is two files:
-//! - `NAME.key`, mode 0600: the secret as JSON, encrypted with a passphrase in the age format
-//!   (<https://c2sp.org/age>, scrypt recipient; `age --decrypt` opens it), or not encrypted if it was made so;
-//! - `NAME.pub`: what the key is for and its public half, as JSON. It is written last: a key without it was never
-//!   handed out, and making it again completes it.
+//! A key named `NAME` is described by `NAME.pub`: what it is for and its public half, as JSON. Its secret is
+//! - in `NAME.key`, mode 0600: as JSON, encrypted with a passphrase in the age format (<https://c2sp.org/age>, scrypt
+//!   recipient; `age --decrypt` opens it), or not encrypted if it was made so. The `.pub` is written last: a key
+//!   without it was never handed out, and making it again completes it;
+//! - or elsewhere, where the `.pub` says ([`place`]): a token, an SSH agent, a remote signer.
 //!
-//! Files are written durably and never overwritten. A `NAME.key` that others can read is refused, as ssh does.
-//! A passphrase is asked for by a callback each time a key is opened; remembering it is the caller's business.
+//! `NAME.end` says that it was retired or revoked ([`lifecycle`]). Such a key, and an expired one, signs nothing.
+//! Files are written durably, and keys are never overwritten. A `NAME.key` that others can read is refused, as ssh
+//! does. Passphrases and PINs come from an [`Asker`]. [`usage`] records each signature before it is given out;
+//! [`escrow`] splits a secret into shares.
+//!
 //! Nothing here prints, and no secret shows in `Debug` or in an error.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod dir;
 mod error;
+pub mod escrow;
 mod files;
 mod info;
+mod key_ref;
+pub mod lifecycle;
 mod name;
 mod passphrase;
+pub mod place;
 mod seal;
 mod secret;
+pub mod usage;
 
+pub use ask::{Asker, MAX_KNOWN, Remembering};
 pub use dir::{KeyDir, MAX_KEYS};
 pub use error::KeysError;
 pub use files::MAX_KEY_FILE_BYTES;
-pub use info::{KeyInfo, MAX_HOLDER_BYTES, NewKey, Stage};
+pub use info::{KeyInfo, MAX_CADENCE_DAYS, MAX_HOLDER_BYTES, NewKey, Stage};
+pub use key_ref::{KeyRef, OpenedKey};
 pub use name::{KeyName, MAX_KEY_NAME_BYTES};
-pub use passphrase::{AskPassphrase, MAX_PASSPHRASE_BYTES, Passphrase, Protection};
+pub use passphrase::{MAX_PASSPHRASE_BYTES, Passphrase, Protection};
+pub use place::Place;
 pub use seal::{MAX_WORK_FACTOR, WORK_FACTOR};

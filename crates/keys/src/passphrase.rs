@@ -1,19 +1,13 @@
-//! Passphrases, and whether a key is sealed with one.
+//! Passphrases and PINs, and whether a key is sealed with one.
 
 use core::fmt;
 
 use age::secrecy::{ExposeSecret as _, SecretString};
 
 use crate::error::KeysError;
-use crate::info::KeyInfo;
 
 /// Longest passphrase, in bytes.
 pub const MAX_PASSPHRASE_BYTES: usize = 1024;
-
-/// Where a passphrase comes from when a key needs one: told which key, it prompts, reads a file, or remembers.
-///
-/// It returns [`KeysError::PassphraseMissing`] where none can be had. A wrong one is not asked for again.
-pub type AskPassphrase<'a> = dyn FnMut(&KeyInfo) -> Result<Passphrase, KeysError> + 'a;
 
 /// A passphrase. It is wiped when dropped; `Debug` shows nothing of it.
 #[derive(Clone)]
@@ -35,6 +29,11 @@ impl Passphrase {
 
     pub(crate) fn secret(&self) -> SecretString {
         self.0.clone()
+    }
+
+    /// Whether both are the same; for passphrases of one run, so the time it takes tells nobody anything.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
     }
 }
 
