@@ -223,9 +223,13 @@ fn l12_b_with_the_proof_of_an_earlier_version() {
             let mut other = leaf.replacen(from, to, 1);
             assert_ne!(leaf, other);
             if to.ends_with('0') {
-                // A digest of the right length.
+                // A digest of the right length, and another one whatever it began with.
                 let at = other.find(to).unwrap() + to.len();
+                if other.as_bytes()[at] == b'0' {
+                    other.replace_range(at - 1..at, "1");
+                }
                 other.replace_range(at..=at, "");
+                assert_ne!(leaf, other);
             }
             let at = sim.log.size() - 2;
             sim.log.entries[usize::try_from(at).unwrap()] = other.clone().into_bytes();
