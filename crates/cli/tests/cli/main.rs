@@ -6,6 +6,7 @@ mod attacks;
 mod bad_input;
 mod flips;
 mod interop;
+mod interop_hybrid;
 mod lab;
 mod mirror;
 mod publisher;

@@ -94,8 +94,11 @@ impl Sim {
         sim.signers.insert(PRODUCT.to_owned(), signers(&["node-1", "node-2"]));
         sim.first_metadata();
         prepare(&mut sim);
-        sim.anchor = Anchor(sha256(&sim.envelope("root")));
-        sim.publish(&["root", "targets", PRODUCT]);
+        let roles = ["root", "targets", PRODUCT];
+        sim.seal(&roles);
+        // Before anything is published: entries of the log name it.
+        sim.anchor = Anchor(sha256(&sim.bytes["root"]));
+        sim.publish_sealed(&roles);
         sim
     }
 
@@ -189,8 +192,11 @@ impl Sim {
             ("custom", Json::object([("x-countersign", Json::object(info))])),
         ]);
         member(self.role(PRODUCT), "targets").insert(path, entry);
-        let file = format!("targets/{PRODUCT}/{version}/linux-amd64/{digest}.{name}");
-        self.files.insert(file, content.to_vec());
+        // A copy for each listed hash (specification 6.2): clients may ask by any of them.
+        for digest in [digest.to_string(), sha512(content).to_string()] {
+            let file = format!("targets/{PRODUCT}/{version}/linux-amd64/{digest}.{name}");
+            self.files.insert(file, content.to_vec());
+        }
     }
 
     /// The signed part of a role, for editing.
@@ -219,10 +225,19 @@ impl Sim {
 
     /// Signs and logs `roles` as they are, then a new snapshot and timestamp, and serves all of it.
     pub fn publish(&mut self, roles: &[&str]) {
+        self.seal(roles);
+        self.publish_sealed(roles);
+    }
+
+    /// Signs `roles` as they are. Signatures of some kinds of keys differ each time.
+    fn seal(&mut self, roles: &[&str]) {
         for role in roles {
             let bytes = self.envelope(role);
             self.bytes.insert((*role).to_owned(), bytes);
         }
+    }
+
+    fn publish_sealed(&mut self, roles: &[&str]) {
         self.point_snapshot();
         let mut logged = roles.to_vec();
         logged.push("snapshot");

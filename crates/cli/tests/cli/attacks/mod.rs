@@ -5,6 +5,7 @@
 
 mod distribution;
 mod forge;
+pub(crate) mod hybrid;
 mod log_cosignatures;
 mod log_keys;
 mod log_policy;
@@ -65,7 +66,7 @@ fn installed() -> (Lab, Sim) {
 
 /// A machine that trusts an honest repository and runs its release 1.0.0.
 #[track_caller]
-fn installed_from(first: &Sim) -> Lab {
+pub(crate) fn installed_from(first: &Sim) -> Lab {
     let lab = Lab::new();
     lab.serve(first);
     lab.trust(first).ok();
