@@ -7,7 +7,7 @@ use countersign_base::code;
 use countersign_base::text::escape;
 use countersign_client::HttpCosigner;
 use countersign_client::transport::BaseUrl;
-use countersign_keys::{KeyInfo, KeysError, Passphrase, Protection};
+use countersign_keys::{Passphrase, Protection};
 use countersign_log::{CosignError, Cosigner};
 use countersign_publish::{Publication, PublishError, Publisher};
 use countersign_tlog::NoteSignature;
@@ -62,9 +62,8 @@ pub(crate) fn publish<T>(
     site: &Site,
     act: impl FnOnce(&mut Publisher<'_>) -> Result<T, PublishError>,
 ) -> Result<T, CliError> {
-    let mut ask = |key: &KeyInfo| -> Result<Passphrase, KeysError> { passphrases.open(key) };
     let mut connect = |witness: &PolicyWitness| connect(witness);
-    let mut publisher = Publisher::new(repository, keys, site.now, &mut ask, &mut connect);
+    let mut publisher = Publisher::new(repository, keys, site.now, passphrases.asker(), &mut connect);
     let done = act(&mut publisher);
     done.map_err(|error| passphrases.advise(error.into()))
 }

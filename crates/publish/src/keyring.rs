@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use countersign_base::Timestamp;
 use countersign_base::name::ProductName;
 use countersign_crypto::{Algorithm, PublicKey, Signer, SignerError};
-use countersign_keys::{AskPassphrase, KeyDir, KeyInfo, KeysError, NewKey, Protection, Stage};
+use countersign_keys::{Asker, KeyDir, KeyInfo, KeysError, NewKey, Protection, Stage};
 use countersign_tuf::metadata::{Key, KeyTable, RoleKeys};
 
 use crate::act::Site;
@@ -37,7 +37,8 @@ fn resolved(path: &Path) -> PathBuf {
 pub(crate) struct Keyring<'a> {
     dir: KeyDir,
     infos: Vec<KeyInfo>,
-    ask: &'a mut AskPassphrase<'a>,
+    ask: &'a mut (dyn Asker + 'a),
+    now: Timestamp,
     opened: BTreeMap<PublicKey, Shared>,
     found: Vec<String>,
 }
@@ -58,18 +59,26 @@ impl Signer for Shared {
 
 impl<'a> Keyring<'a> {
     /// The keys of an existing directory.
-    pub(crate) fn open(path: &Path, ask: &'a mut AskPassphrase<'a>) -> Result<Self, PublishError> {
-        Self::of(KeyDir::open(path)?, ask)
+    pub(crate) fn open(
+        path: &Path,
+        ask: &'a mut (dyn Asker + 'a),
+        now: Timestamp,
+    ) -> Result<Self, PublishError> {
+        Self::of(KeyDir::open(path)?, ask, now)
     }
 
     /// The keys of a directory, made if it is not there.
-    pub(crate) fn open_or_create(path: &Path, ask: &'a mut AskPassphrase<'a>) -> Result<Self, PublishError> {
-        Self::of(KeyDir::open_or_create(path)?, ask)
+    pub(crate) fn open_or_create(
+        path: &Path,
+        ask: &'a mut (dyn Asker + 'a),
+        now: Timestamp,
+    ) -> Result<Self, PublishError> {
+        Self::of(KeyDir::open_or_create(path)?, ask, now)
     }
 
-    fn of(dir: KeyDir, ask: &'a mut AskPassphrase<'a>) -> Result<Self, PublishError> {
+    fn of(dir: KeyDir, ask: &'a mut (dyn Asker + 'a), now: Timestamp) -> Result<Self, PublishError> {
         let infos = dir.list()?;
-        Ok(Self { dir, infos, ask, opened: BTreeMap::new(), found: Vec::new() })
+        Ok(Self { dir, infos, ask, now, opened: BTreeMap::new(), found: Vec::new() })
     }
 
     /// The key of that name, which must be for that stage; made if it is not there.
@@ -88,7 +97,8 @@ impl<'a> Keyring<'a> {
             }
             return Err(KeysError::Exists { name: info.name.clone(), dir: self.dir.path().to_owned() }.into());
         }
-        let new = NewKey { name, stage, product, holder: name, algorithm: Algorithm::Ed25519 };
+        let algorithm = Algorithm::Ed25519;
+        let new = NewKey { name, stage, product, holder: name, algorithm, expires: None, cadence_days: None };
         let info = self.dir.create(&new, now, protection)?;
         let public = info.public.clone();
         self.infos.push(info);
@@ -113,7 +123,7 @@ impl<'a> Keyring<'a> {
         let Some(info) = self.infos.iter().find(|info| info.public == *public) else {
             return Ok(None);
         };
-        let shared = Shared(self.dir.signer(info, self.ask)?.into());
+        let shared = Shared(self.dir.signer(info, self.ask, self.now)?.into());
         self.opened.insert(public.clone(), shared.clone());
         Ok(Some(shared))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use countersign_base::Timestamp;
-use countersign_keys::AskPassphrase;
+use countersign_keys::Asker;
 use countersign_store::{Disk, RealDisk};
 use countersign_tuf::Role as _;
 use countersign_tuf::metadata::{ROOT, TARGETS};
@@ -24,7 +24,7 @@ use crate::witnesses::Connect;
 /// error the same call can be made again.
 pub struct Publisher<'a> {
     pub(crate) site: Site,
-    pub(crate) ask: &'a mut AskPassphrase<'a>,
+    pub(crate) ask: &'a mut (dyn Asker + 'a),
     pub(crate) connect: &'a mut Connect<'a>,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Publisher<'a> {
         repository: &Path,
         keys: &Path,
         now: Timestamp,
-        ask: &'a mut AskPassphrase<'a>,
+        ask: &'a mut (dyn Asker + 'a),
         connect: &'a mut Connect<'a>,
     ) -> Self {
         let site = Site {
@@ -57,9 +57,12 @@ impl<'a> Publisher<'a> {
         self
     }
 
-    /// Signs the timestamp again, for as long again; and the snapshot when less than a third of its time is left.
+    /// Signs the timestamp again, for as long again; and the snapshot when less than a third of its time is left. Before
+    /// that it mends what can be mended without people: a change of root that was interrupted is completed, and proofs
+    /// that clients refuse are made anew, such as those made while this machine's clock was ahead.
     ///
-    /// To be run by a timer, every day or so: clients refuse a repository whose timestamp has expired.
+    /// To be run by a timer, every day or so: clients refuse a repository whose timestamp has expired. What takes people
+    /// is told by [`Publisher::due`].
     ///
     /// # Errors
     /// `publish-repo-missing`, `publish-repo-damaged`, `publish-locked`, codes of keys, log and witnesses;
@@ -67,16 +70,22 @@ impl<'a> Publisher<'a> {
     pub fn renew(&mut self) -> Result<Publication, PublishError> {
         let site = &self.site;
         let lock = act::lock(&site.layout)?;
-        let current = Current::read(site)?;
-        current.check_fresh(&[ROOT, TARGETS], site.now)?;
-        let mut keyring = Keyring::open(&site.keys, &mut *self.ask)?;
+        let current = Current::read_to_mend(site)?;
+        let mut keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
         let online = Online { site, root: current.root(), current: Some(&current) };
-        online.check_keys(&keyring)?;
+        let mut act =
+            Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
+        let unfinished = act.unfinished(&current)?;
+        if unfinished.is_none() {
+            // An interrupted change may be the one that renews them.
+            current.check_fresh(&[ROOT, TARGETS], site.now)?;
+            online.check_keys(&keyring)?;
+        }
+        act.mend(&current);
         let expires = current.snapshot()?.expires();
         let renew_snapshot = is_near(expires, site.expiries.snapshot_days, site.now);
-        let change = Change { renew_snapshot, ..Change::default() };
-        let act =
-            Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
+        let documents = unfinished.unwrap_or_default();
+        let change = Change { documents, renew_snapshot, ..Change::default() };
         act.publish(change, &online, &mut keyring, &mut *self.connect)
     }
 }

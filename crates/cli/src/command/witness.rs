@@ -70,7 +70,7 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
     let keys = KeyDir::open_or_create(&args.dir)?;
     let mut passphrases = Passphrases::new(&site.out);
     let key = key(&keys, args, &mut passphrases, site)?;
-    let signer = keys.signer(&key, &mut |info: &KeyInfo| passphrases.open(info))?;
+    let signer = keys.signer(&key, passphrases.asker(), site.now)?;
     let witness = Witness::open(&args.dir.join(STATE), &key.holder, vec![signer], logs)?;
     let url = listening.url();
     let vkeys: Vec<String> = witness.verifiers().iter().map(ToString::to_string).collect();
@@ -169,6 +169,8 @@ fn key(
         product: None,
         holder: name,
         algorithm: Algorithm::Ed25519,
+        expires: None,
+        cadence_days: None,
     };
     Ok(keys.create(&new, site.now, protection(passphrase.as_ref()))?)
 }

@@ -252,9 +252,11 @@ fn m22_one_signer_alone_gets_nothing_into_the_log() {
     assert_eq!(role.version(), 2);
     let mut draft = TargetsEditor::next(PRODUCT, &role).finish().unwrap();
     let keys = countersign_keys::KeyDir::open(site.keys()).unwrap();
-    let signer = keys.signer(&keys.find("node-1").unwrap(), &mut |_| panic!("not sealed")).unwrap();
+    let mut ask = |_: &countersign_keys::KeyInfo| panic!("not sealed");
+    let now = crate::support::start();
+    let signer = keys.signer(&keys.find("node-1").unwrap(), &mut ask, now).unwrap();
     draft.sign(&[&*signer]).unwrap();
-    let log = keys.signer(&keys.find("log").unwrap(), &mut |_| panic!("not sealed")).unwrap();
+    let log = keys.signer(&keys.find("log").unwrap(), &mut ask, now).unwrap();
     let checkpoint = fs::read_to_string(site.repo().join("log/checkpoint")).unwrap();
     let key = countersign_log::LogKey::new(checkpoint.lines().next().unwrap(), log).unwrap();
     let private = site.repo().join(".countersign/log");
@@ -275,7 +277,7 @@ fn m22_one_signer_alone_gets_nothing_into_the_log() {
 fn keys_are_not_kept_in_the_repository() {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");
-    let mut ask = |_: &_| panic!("nothing is sealed here");
+    let mut ask = |_: &countersign_keys::KeyInfo| panic!("nothing is sealed here");
     let mut connect = |_: &_| panic!("no remote witness here");
     for keys in ["repo", "repo/keys", "repo/targets/old"] {
         let keys = dir.path().join(keys);

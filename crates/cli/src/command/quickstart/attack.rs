@@ -196,7 +196,7 @@ impl Forger<'_> {
             let reason = "the quickstart's keys have none".to_owned();
             Err(countersign_keys::KeysError::PassphraseMissing { key: key.name.to_string(), reason })
         };
-        Ok(self.keys.signer(&info, &mut no_passphrase)?)
+        Ok(self.keys.signer(&info, &mut no_passphrase, self.now())?)
     }
 
     /// Continues a copy of the log with its key, and proves the forged files in it.
