@@ -23,26 +23,56 @@
 //!
 //! The timestamp is not logged, so its number can be used twice: if the rename of step 9 does not survive a power
 //! failure, a client that saw it keeps it until the number after the next one.
+//!
+//! # A new root
+//!
+//! Root N+1 is a second file that clients look for, so two renames make such a change visible, and between them
+//! clients that know N and clients that know N+1 must both accept what is there ([`crate::trust::handover`]):
+//!
+//! - One checkpoint carries the signatures of the old and of the new log key and meets both policies. The new documents
+//!   are proven by it, and so is anew whatever stays in force, if the policy changes.
+//! - Snapshot and timestamp are signed by the new root's keys, and by the old root's as far as they are at hand.
+//! - Before step 5 the new policy's witnesses cosign the present tree under the new log key alone. *If they do not:*
+//!   nothing is logged, and the change can be dropped.
+//!
+//! From step 5 on there is no way back: the log has root N+1, and no other root of that number can ever follow. Until
+//! the change is complete nothing else is published (`publish-unfinished`). The next renewal completes it from the
+//! log's own copies ([`Act::unfinished`]), so nobody has to sign again. Step 7 is run for both kinds of client. Step 8
+//! places everything but the root. Then:
+//!
+//! - Usually clients that know N accept the result too: the timestamp is replaced first, then root N+1 is placed, its
+//!   proof before it. *A crash before:* as in step 8. *Between the two:* clients still know N and accept all of it.
+//!   *After:* the new root. No client is ever refused.
+//! - If they do not, because too few of the old online keys are at hand, root N+1 is placed first and the timestamp
+//!   replaced at once. *A crash between the two:* clients wait for the next run (`tuf-threshold` or
+//!   `tuf-key-revoked`), unless the old timestamp is good under the new root as well. That is the price of a lost key.
+//!
+//! Files that are there are never replaced but by the same bytes, and proofs only by proofs that meet the old policy
+//! and the new, so a crash between any of these leaves each file with one or the other, both good.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_base::{Anchor, Timestamp};
+use countersign_crypto::sha256;
 use countersign_log::{Admission, Admitted, Cosigner, LogError, LogKey, Sequencer, Submission};
 use countersign_store::{Disk, Lock, StoreError, durable};
 use countersign_tlog::policy::Policy;
 use countersign_tlog::{TlogProof, VerifierKey};
-use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT};
+use countersign_tuf::metadata::{Envelope, MetaFile, ROOT, SNAPSHOT, TARGETS};
 use countersign_tuf::name::file_name;
+use countersign_tuf::{Role as _, Snapshot};
 use countersign_verify::Leaf;
 
+use crate::current::Current;
 use crate::error::PublishError;
 use crate::expiry::Expiries;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, Shared};
 use crate::layout::{Layout, proof_path};
 use crate::online::Online;
-use crate::selfcheck;
+use crate::selfcheck::{self, Outcome};
 use crate::staging::{Moves, PUBLIC_MODE, Staging};
+use crate::trust::Handover;
 use crate::witnesses::{self, Connect};
 
 /// The place and time of an act.
@@ -127,12 +157,17 @@ pub(crate) struct Act<'a> {
     log: Sequencer,
     admission: Admission,
     staging: Staging<'a>,
+    /// Files whose proofs are made anew because the policy refuses some of them.
+    mending: Vec<(String, u64)>,
+    /// The policies of older roots that proofs of roots among them must meet.
+    older: Vec<Policy>,
     _lock: Lock,
 }
 
-/// New metadata with its proofs and who cosigned the tree in them.
+/// Proofs of new metadata and of what is there, and who cosigned the tree in them.
 struct Proven {
-    proofs: Vec<Vec<u8>>,
+    documents: Vec<(Signed, Vec<u8>)>,
+    reproofs: Vec<(String, u64, Vec<u8>)>,
     tree_size: Option<u64>,
     cosigners: Vec<String>,
 }
@@ -163,7 +198,8 @@ impl<'a> Act<'a> {
         keyring: &mut Keyring<'_>,
     ) -> Result<Self, PublishError> {
         let (layout, disk) = (&site.layout, &*site.disk);
-        let key = log_key(policy, keyring)?;
+        let (key, signer) = log_signer(policy, keyring)?;
+        let key = LogKey::new(key.name(), Box::new(signer))?;
         let private = layout.private_log();
         let log = Sequencer::open_on(Arc::clone(&site.disk), &private, &layout.log(), key, site.now)?;
         witnesses::check_seen(site, policy, &log)?;
@@ -175,7 +211,8 @@ impl<'a> Act<'a> {
             // `init` died after its last step and before it said so.
             durable::remove(disk, &layout.unfinished())?;
         }
-        let act = Self { site, anchor, policy: policy.clone(), log, admission, staging, _lock: lock };
+        let (policy, mending, older) = (policy.clone(), Vec::new(), Vec::new());
+        let act = Self { site, anchor, policy, log, admission, staging, mending, older, _lock: lock };
         act.reveal(seen)?;
         Ok(act)
     }
@@ -197,11 +234,72 @@ impl<'a> Act<'a> {
         version
     }
 
-    /// Publishes a change with a new snapshot and timestamp.
+    /// Has the proofs of all current metadata made anew, if any of them is refused.
+    pub(crate) fn mend(&mut self, current: &Current) {
+        if current.refused().is_empty() {
+            return;
+        }
+        self.mending = current.files();
+        for refused in current.refused().iter().filter(|refused| refused.role == ROOT) {
+            self.mending.push((refused.role.clone(), refused.version));
+            self.older.push(refused.policy.clone());
+        }
+    }
+
+    /// The documents of a change of root that was logged and is not in force, root first; `None` if there is none.
+    ///
+    /// The snapshot that was logged with the root says which they are.
+    ///
+    /// # Errors
+    /// `log-storage-corrupt` if the log lacks what it has logged.
+    pub(crate) fn unfinished(&self, current: &Current) -> Result<Option<Vec<Signed>>, PublishError> {
+        let version = current.root().version() + 1;
+        let Some(root) = self.admission.find(&self.log, ROOT, version)? else { return Ok(None) };
+        let mut documents = vec![self.logged(&root)?];
+        let mut snapshot = None;
+        for index in root.index + 1..self.log.size() {
+            let leaf = Leaf::parse(&self.log.entry(index)?).ok().filter(|leaf| leaf.role == SNAPSHOT);
+            if let Some(leaf) = leaf {
+                snapshot = self.admission.find(&self.log, SNAPSHOT, leaf.version)?;
+                break;
+            }
+        }
+        // They are logged in one batch, which is durable whole or not at all.
+        let lost =
+            || LogError::StorageCorrupt(format!("root version {version} was logged without a snapshot"));
+        let snapshot = self.logged(&snapshot.ok_or_else(lost)?)?;
+        let snapshot = Envelope::<Snapshot>::parse(SNAPSHOT, &snapshot.bytes)?.signed;
+        let new = snapshot.files().filter(|(role, file)| current.version(role) < file.version);
+        let (top, rest): (Vec<_>, Vec<_>) = new.partition(|(role, _)| *role == TARGETS);
+        for (role, file) in top.into_iter().chain(rest) {
+            let found = self.admission.find(&self.log, role, file.version)?;
+            let lost = || LogError::StorageCorrupt(format!("{role} version {} is not logged", file.version));
+            documents.push(self.logged(&found.ok_or_else(lost)?)?);
+        }
+        Ok(Some(documents))
+    }
+
+    /// The document that was logged as this version of a role, if one was.
+    ///
+    /// # Errors
+    /// `log-storage-corrupt` if the log lacks what it has logged.
+    pub(crate) fn logged_as(&self, role: &str, version: u64) -> Result<Option<Signed>, PublishError> {
+        let entry = self.admission.find(&self.log, role, version)?;
+        entry.map(|entry| self.logged(&entry)).transpose()
+    }
+
+    /// The log's copy of a document.
+    fn logged(&self, entry: &Admitted) -> Result<Signed, PublishError> {
+        let lost = || LogError::StorageCorrupt(format!("the document of {} is missing", entry.role));
+        let bytes = self.admission.document(&entry.sha256)?.ok_or_else(lost)?;
+        Ok(Signed { role: entry.role.clone(), version: entry.version, bytes })
+    }
+
+    /// Publishes a change with a new snapshot and timestamp. A new root in it comes first among its documents.
     ///
     /// # Errors
     /// `publish-blocked` or a witness's code, codes of the log, of the self-check and `publish-storage-failed`;
-    /// clients see what they saw before.
+    /// clients see what they saw before. `publish-unfinished` if another root is logged and not in force.
     pub(crate) fn publish(
         mut self,
         change: Change,
@@ -210,9 +308,12 @@ impl<'a> Act<'a> {
         connect: &mut Connect<'_>,
     ) -> Result<Publication, PublishError> {
         let Change { mut documents, targets, renew_snapshot } = change;
+        self.check_finished(&documents, online)?;
+        let handover = Handover::of(&documents, online, &self.policy)?;
+        let online = handover.as_ref().map_or(*online, |handover| online.under(&handover.root));
         let mut listed = online.listed_snapshot();
         if renew_snapshot || !documents.is_empty() || listed.is_none() {
-            let version = self.next_version(SNAPSHOT, online.snapshot_version());
+            let version = self.next_snapshot(&online);
             let snapshot = online.sign_snapshot(version, &documents, keyring)?;
             listed = Some(MetaFile::describe(snapshot.version, &snapshot.bytes));
             documents.push(snapshot);
@@ -220,19 +321,26 @@ impl<'a> Act<'a> {
         let listed = listed.ok_or(PublishError::Incomplete { role: SNAPSHOT })?;
         let (timestamp, timestamp_expires) = online.sign_timestamp(&listed, keyring)?;
 
-        // Opened before anything is logged: a wrong passphrase of the witness's key costs no number.
-        let mut cosigners = match documents.is_empty() {
-            true => Vec::new(),
-            false => {
-                witnesses::cosigners(self.site, &self.policy, self.log.key().verifier(), keyring, connect)?
-            }
-        };
-        let admitted = self.admit(&documents)?;
-        let proven = self.prove(&admitted, &mut cosigners)?;
-        selfcheck::check(self.site, self.anchor, &documents, &proven.proofs, &timestamp.bytes)?;
-        self.place(&documents, &proven.proofs, &targets)?;
+        let (admitted, proven) =
+            self.log_and_prove(documents, handover.as_ref(), &online, keyring, connect)?;
+        let outcome =
+            Outcome { documents: &proven.documents, reproofs: &proven.reproofs, timestamp: &timestamp.bytes };
+        let root = online.root.version();
+        selfcheck::check(self.site, self.anchor, outcome, root)?;
+        // Whether those who know only the root before accept it too: see the head of this file.
+        let root_first =
+            handover.is_some() && selfcheck::check(self.site, self.anchor, outcome, root - 1).is_err();
+        let (roots, others): (Vec<_>, Vec<_>) =
+            proven.documents.iter().partition(|(document, _)| handover.is_some() && document.role == ROOT);
+        self.place(&others, &proven.reproofs, &targets)?;
+        if root_first {
+            self.place(&roots, &[], &[])?;
+        }
         let path = self.site.layout.timestamp();
         durable::write_atomic(&*self.site.disk, &path, &timestamp.bytes, PUBLIC_MODE)?;
+        if !root_first {
+            self.place(&roots, &[], &[])?;
+        }
 
         let published = |entry: Admitted| PublishedDocument {
             role: entry.role,
@@ -249,6 +357,111 @@ impl<'a> Act<'a> {
         })
     }
 
+    /// Refuses to publish beside a root that is logged and not in force, unless it is the one to be published.
+    fn check_finished(&self, documents: &[Signed], online: &Online<'_>) -> Result<(), PublishError> {
+        let version = self.admission.highest_version(ROOT);
+        if version <= online.root.version() {
+            return Ok(());
+        }
+        let logged = self.admission.find(&self.log, ROOT, version)?;
+        let same = |document: &Signed| {
+            document.role == ROOT
+                && logged.as_ref().is_some_and(|root| root.sha256 == sha256(&document.bytes))
+        };
+        if documents.iter().any(same) { Ok(()) } else { Err(PublishError::Unfinished { version }) }
+    }
+
+    /// The number of the next snapshot.
+    ///
+    /// When clients drop the one that they hold, numbers go on from the last honest one: each snapshot is an entry of
+    /// the log, so one with a higher number than the log has entries is not of the publisher's making (attack M03).
+    fn next_snapshot(&self, online: &Online<'_>) -> u64 {
+        let next = self.next_version(SNAPSHOT, online.snapshot_version());
+        if next <= self.log.size() + 1 || !online.rotates() {
+            return next;
+        }
+        let honest = (1..=self.log.size()).rev();
+        let mut honest =
+            honest.filter(|version| self.admission.next_version(SNAPSHOT, version - 1) != *version);
+        let mut next = self.admission.next_version(SNAPSHOT, honest.next().unwrap_or(0));
+        while self.site.layout.role_file(SNAPSHOT, next).exists() {
+            next += 1;
+        }
+        next
+    }
+
+    /// Steps 5 and 6.
+    fn log_and_prove(
+        &mut self,
+        documents: Vec<Signed>,
+        handover: Option<&Handover>,
+        online: &Online<'_>,
+        keyring: &mut Keyring<'_>,
+        connect: &mut Connect<'_>,
+    ) -> Result<(Vec<Admitted>, Proven), PublishError> {
+        let again = self.to_prove_again(&documents, handover, online)?;
+        if documents.is_empty() && again.is_empty() {
+            let (documents, reproofs, cosigners) = (Vec::new(), Vec::new(), Vec::new());
+            return Ok((Vec::new(), Proven { documents, reproofs, tree_size: None, cosigners }));
+        }
+        // The first is the one that is in force from now on.
+        let mut policies = Vec::from_iter(handover.map(|handover| handover.policy.clone()));
+        policies.push(self.policy.clone());
+        policies.append(&mut self.older);
+        policies.dedup();
+        for policy in &policies {
+            self.log.add_key(Box::new(log_signer(policy, keyring)?.1), self.site.now)?;
+        }
+        let policies: Vec<&Policy> = policies.iter().collect();
+        // Opened before anything is logged: a wrong passphrase of the witness's key costs no number.
+        let keys = self.log.key().verifiers().to_vec();
+        let mut cosigners = witnesses::cosigners(self.site, &policies, &keys, keyring, connect)?;
+        if let Some(handover) = handover.filter(|handover| handover.policy != self.policy) {
+            self.rehearse(&handover.policy, keyring, connect)?;
+        }
+        let admitted = self.admit(&documents)?;
+        let proven = self.prove(documents, &admitted, &again, &policies, &mut cosigners)?;
+        Ok((admitted, proven))
+    }
+
+    /// What is in force, stays so, and needs a new proof.
+    fn to_prove_again(
+        &self,
+        documents: &[Signed],
+        handover: Option<&Handover>,
+        online: &Online<'_>,
+    ) -> Result<Vec<Admitted>, PublishError> {
+        let mut files = self.mending.clone();
+        if handover.is_some_and(|handover| handover.policy != self.policy) && files.is_empty() {
+            files.extend(online.current.map(Current::files).unwrap_or_default());
+        }
+        let new =
+            |role: &str, version| documents.iter().any(|new| new.role == role && new.version == version);
+        let mut found = Vec::with_capacity(files.len());
+        for (role, version) in files.into_iter().filter(|(role, version)| !new(role, *version)) {
+            let entry = self.admission.find(&self.log, &role, version)?;
+            let path = self.site.layout.role_file(&role, version);
+            let source = Some("it is not in the repository's log".into());
+            found.push(entry.ok_or(PublishError::Damaged { path, source })?);
+        }
+        Ok(found)
+    }
+
+    /// Asks the witnesses of a policy that is to be put in force whether they would cosign under it, while there is a
+    /// way back: with the signature of its own log key alone.
+    fn rehearse(
+        &self,
+        policy: &Policy,
+        keyring: &mut Keyring<'_>,
+        connect: &mut Connect<'_>,
+    ) -> Result<(), PublishError> {
+        let (key, _) = log_signer(policy, keyring)?;
+        let keys = core::slice::from_ref(&key);
+        let mut cosigners = witnesses::cosigners(self.site, &[policy], keys, keyring, connect)?;
+        let rehearsed = self.log.rehearse(&key, &mut cosigners, policy, self.site.now);
+        rehearsed.map_err(|error| blocked(error, &key))
+    }
+
     /// Logs the documents: step 5.
     fn admit(&mut self, documents: &[Signed]) -> Result<Vec<Admitted>, PublishError> {
         let submission =
@@ -260,35 +473,45 @@ impl<'a> Act<'a> {
         Ok(self.admission.admit(&mut self.log, &submissions, self.site.now)?)
     }
 
-    /// Has the log's tree cosigned and makes each document's proof: step 6.
+    /// Has the log's tree cosigned and makes the proofs of new documents and of those that are proven `again`: step 6.
     fn prove(
         &mut self,
+        documents: Vec<Signed>,
         admitted: &[Admitted],
+        again: &[Admitted],
+        policies: &[&Policy],
         cosigners: &mut [Box<dyn Cosigner>],
     ) -> Result<Proven, PublishError> {
-        if admitted.is_empty() {
-            return Ok(Proven { proofs: Vec::new(), tree_size: None, cosigners: Vec::new() });
-        }
         let now = self.site.now;
-        let published = self.log.publish(cosigners, &self.policy, now);
+        let published = self.log.publish_under(cosigners, policies, now);
         let checkpoint = published.map_err(|error| blocked(error, self.log.key().verifier()))?;
-        let verified = self.policy.check_checkpoint(&checkpoint, now)?;
+        let policy = policies.first().copied().unwrap_or(&self.policy);
+        let verified = policy.check_checkpoint(&checkpoint, now)?;
         let size = verified.checkpoint().size();
-        let mut proofs = Vec::with_capacity(admitted.len());
-        for entry in admitted {
+        let proof = |entry: &Admitted| -> Result<Vec<u8>, PublishError> {
             let hashes = self.log.proof(entry.index, size)?;
             let (extra, checkpoint) = (Some(entry.leaf.clone()), checkpoint.clone());
-            proofs.push(TlogProof { extra, index: entry.index, hashes, checkpoint }.encode());
+            Ok(TlogProof { extra, index: entry.index, hashes, checkpoint }.encode())
+        };
+        let proofs = admitted.iter().map(proof).collect::<Result<Vec<_>, _>>()?;
+        let mut reproofs = Vec::with_capacity(again.len());
+        for entry in again {
+            reproofs.push((entry.role.clone(), entry.version, proof(entry)?));
         }
         let names = verified.cosigners().iter().map(|cosigner| cosigner.name.to_string());
-        Ok(Proven { proofs, tree_size: Some(size), cosigners: names.collect() })
+        Ok(Proven {
+            documents: documents.into_iter().zip(proofs).collect(),
+            reproofs,
+            tree_size: Some(size),
+            cosigners: names.collect(),
+        })
     }
 
-    /// Moves everything but the timestamp to its place: step 8.
+    /// Moves files to their places: step 8.
     fn place(
         &self,
-        documents: &[Signed],
-        proofs: &[Vec<u8>],
+        documents: &[&(Signed, Vec<u8>)],
+        reproofs: &[(String, u64, Vec<u8>)],
         targets: &[StagedTarget],
     ) -> Result<(), PublishError> {
         let layout = &self.site.layout;
@@ -296,7 +519,10 @@ impl<'a> Act<'a> {
         for target in targets {
             moves.place_content(&target.from, layout.root(), &target.to)?;
         }
-        for (document, proof) in documents.iter().zip(proofs) {
+        for (role, version, proof) in reproofs {
+            moves.place_proof(&self.staging.put(proof)?, &proof_path(&layout.role_file(role, *version)))?;
+        }
+        for (document, proof) in documents {
             let path = layout.role_file(&document.role, document.version);
             // A client that walks roots sees a new one at once, so its proof is there before it.
             moves.place_proof(&self.staging.put(proof)?, &proof_path(&path))?;
@@ -327,10 +553,10 @@ impl<'a> Act<'a> {
 }
 
 /// The key of the policy's log: the first that is at hand.
-fn log_key(policy: &Policy, keyring: &mut Keyring<'_>) -> Result<LogKey, PublishError> {
+fn log_signer(policy: &Policy, keyring: &mut Keyring<'_>) -> Result<(VerifierKey, Shared), PublishError> {
     for log in policy.logs() {
         if let Some(signer) = keyring.signer(log.key.public_key())? {
-            return Ok(LogKey::new(log.key.name(), Box::new(signer))?);
+            return Ok((log.key.clone(), signer));
         }
     }
     let names: Vec<String> = policy.logs().iter().map(|log| log.key.to_string()).collect();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use countersign_base::Timestamp;
 use countersign_base::code::{self, Code, Explain};
 use countersign_base::name::{NameError, TargetPath};
 use countersign_base::text::escape;
@@ -51,6 +52,32 @@ pub enum PublishError {
         path: PathBuf,
         /// What is wrong with it; `None` if it is not there.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The proof beside a file is of it, and the policy refuses its checkpoint.
+    #[error("clients refuse the proof of {} version {version}", escape(.role))]
+    ProofRefused {
+        /// The file's role.
+        role: String,
+        /// Its version.
+        version: u64,
+        /// What the policy says.
+        source: Box<PolicyError>,
+    },
+    /// A key cannot go without another in its place: what it is used for could no longer be met.
+    #[error("without that key the {} has {keys} and needs {threshold}", escape(.role))]
+    KeyNeeded {
+        /// The role, the log or the quorum.
+        role: String,
+        /// How many it needs.
+        threshold: u32,
+        /// How many would be left.
+        keys: usize,
+    },
+    /// A new root is in the log, or visible, and not all that belongs to it is.
+    #[error("the publication of root version {version} was interrupted")]
+    Unfinished {
+        /// The new root's version.
+        version: u64,
     },
     /// A top-level role is not there: a bug in us, since reading a repository loads them all.
     #[error("the {role} metadata was not loaded")]
@@ -140,6 +167,79 @@ pub enum PublishError {
     /// What was signed would not be accepted by a client. Nothing of it is visible.
     #[error("nothing was published: a client would refuse the result")]
     SelfCheck(#[source] VerifyError),
+    /// A proposal that cannot be made as it was asked for.
+    #[error("{reason}")]
+    ProposalUsage {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A proposal's directory is incomplete, or something in it is not what a proposal has.
+    #[error("{} is not part of a whole proposal: {reason}", shown(.path))]
+    ProposalMalformed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The metadata that a proposal builds on does not verify.
+    #[error("{} does not verify, which the proposal builds on", shown(.path))]
+    ProposalBase {
+        /// The file in the proposal.
+        path: PathBuf,
+        /// Why not; `None` if it is not there.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Something in a proposal, or an approval of it, is not what it says.
+    #[error("{what}")]
+    ApprovalInvalid {
+        /// What is wrong, safe on a terminal.
+        what: String,
+    },
+    /// A proposal that can no longer be signed or published.
+    #[error("the proposal expired on {expires}")]
+    ProposalExpired {
+        /// When.
+        expires: Timestamp,
+    },
+    /// Something else was published since the proposal was made.
+    #[error("the proposal is stale: {what}")]
+    ProposalStale {
+        /// What changed, safe on a terminal.
+        what: String,
+    },
+    /// Too few who have a say have signed a proposal.
+    #[error("`{}` needs {need} signatures{}, and has {}: {}", escape(.role), of_whom(.by), .have.len(), people(.have))]
+    ApprovalsMissing {
+        /// The role.
+        role: String,
+        /// Whose signatures: of the root as it stands, or of the new one; empty for other roles.
+        by: &'static str,
+        /// How many must sign.
+        need: u32,
+        /// Who has signed.
+        have: Vec<String>,
+        /// Who has not.
+        missing: Vec<String>,
+    },
+    /// Only one person stands behind a change that needs two.
+    #[error(transparent)]
+    Separation(VerifyError),
+    /// An advisory is not one.
+    #[error("{} is not an OSV advisory: {reason}", shown(.path))]
+    AdvisoryMalformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The version is not released, so it cannot be taken back.
+    #[error("{} {version} is not released", escape(.product))]
+    VersionUnknown {
+        /// The product.
+        product: String,
+        /// The version.
+        version: String,
+    },
     /// The repository's storage refused.
     #[error("{0}")]
     Storage(#[source] StoreError),
@@ -212,6 +312,9 @@ impl Explain for PublishError {
             Self::DirNotEmpty { .. } => code::PUBLISH_DIR_NOT_EMPTY,
             Self::RepoMissing { .. } => code::PUBLISH_REPO_MISSING,
             Self::Damaged { .. } => code::PUBLISH_REPO_DAMAGED,
+            Self::ProofRefused { source, .. } => source.code(),
+            Self::KeyNeeded { .. } => code::USAGE,
+            Self::Unfinished { .. } => code::PUBLISH_UNFINISHED,
             Self::Incomplete { .. } => code::INTERNAL_ERROR,
             Self::Locked { .. } => code::PUBLISH_LOCKED,
             Self::ProductExists { .. } => code::PUBLISH_PRODUCT_EXISTS,
@@ -226,6 +329,14 @@ impl Explain for PublishError {
             Self::KeyMissing { .. } => code::KEY_NOT_FOUND,
             Self::Blocked { source, .. } => blocked_code(source),
             Self::SelfCheck(error) => error.code(),
+            Self::ProposalUsage { .. } | Self::AdvisoryMalformed { .. } => code::USAGE,
+            Self::VersionUnknown { .. } => code::INSTALL_VERSION_UNKNOWN,
+            Self::ProposalMalformed { .. } => code::PROPOSAL_MALFORMED,
+            Self::ProposalBase { .. } | Self::ApprovalInvalid { .. } => code::APPROVAL_INVALID,
+            Self::ProposalExpired { .. } => code::PROPOSAL_EXPIRED,
+            Self::ProposalStale { .. } => code::PROPOSAL_STALE,
+            Self::ApprovalsMissing { .. } => code::PUBLISH_THRESHOLD_NOT_MET,
+            Self::Separation(error) => error.code(),
             Self::Storage(_) => code::PUBLISH_STORAGE_FAILED,
             Self::FileNotFound { .. } => code::FILE_NOT_FOUND,
             Self::FileUnreadable { .. } => code::FILE_UNREADABLE,
@@ -261,6 +372,13 @@ impl Explain for PublishError {
                 "restore {} from a mirror or a copy; published metadata never changes, so any true copy will do",
                 shown(path)
             )),
+            Self::ProofRefused { source, .. } => Some(refused_fix(source)),
+            Self::KeyNeeded { .. } => {
+                Some("give a replacement, or lower the threshold or quorum first".to_owned())
+            }
+            Self::Unfinished { .. } => {
+                Some("complete it with `countersign renew`; nothing else can be published before".to_owned())
+            }
             Self::Locked { .. } => Some("wait until the other process has ended and try again".to_owned()),
             Self::ProductUnknown { product } => {
                 Some(format!("add it with `countersign product add REPO {}`", escape(product)))
@@ -268,6 +386,15 @@ impl Explain for PublishError {
             Self::VersionExists { .. } => Some("release it under a new version".to_owned()),
             Self::ThresholdNotMet { missing, .. } if !missing.is_empty() => {
                 Some(format!("secret keys that are not at hand: {}", missing.join(", ")))
+            }
+            Self::ApprovalsMissing { missing, .. } if !missing.is_empty() => {
+                Some(format!("who has not signed: {}", people(missing)))
+            }
+            Self::ProposalStale { .. } => {
+                Some("make it again on today's metadata with `countersign proposal rebase`".to_owned())
+            }
+            Self::ProposalExpired { .. } => {
+                Some("if it is still wanted, make it again with `countersign proposal rebase`".to_owned())
             }
             Self::KeyMissing { .. } => {
                 Some("name the directory that holds this repository's keys".to_owned())
@@ -313,6 +440,26 @@ fn blocked_fix(log: &VerifierKey, source: &LogError) -> Option<String> {
     }
     // Not every witness says that it does not know a log, and before the first publication none does.
     Some(format!("{fix}\nthe operator of a witness that does not know this log yet needs its key: {log}"))
+}
+
+fn refused_fix(source: &PolicyError) -> String {
+    let renew = "run `countersign renew`, which has the proofs of all current metadata made anew";
+    match source.code() {
+        code::LOG_COSIGNATURE_TIME => format!(
+            "set this machine's clock right if it is behind; if it was ahead when this was published, {renew}"
+        ),
+        _ => renew.to_owned(),
+    }
+}
+
+/// Names of people, for a line of text.
+fn people(names: &[String]) -> String {
+    if names.is_empty() { "nobody".to_owned() } else { escape(&names.join(", ")) }
+}
+
+/// Whose signatures, where that must be said.
+fn of_whom(whose: &str) -> String {
+    if whose.is_empty() { String::new() } else { format!(" of {whose}") }
 }
 
 /// A path as it can be shown to a person.

@@ -32,6 +32,7 @@ mod publisher;
 mod release;
 mod selfcheck;
 mod staging;
+mod trust;
 mod witnesses;
 
 pub use act::{Publication, PublishedDocument};

@@ -1,17 +1,21 @@
 //! The roles whose keys are online: every publication has a new snapshot, and a new timestamp that points to it.
 
-use countersign_base::Timestamp;
-use countersign_tuf::Root;
-use countersign_tuf::TufError;
+use countersign_base::code::KEY_EXPIRED;
+use countersign_base::{Explain as _, Timestamp};
 use countersign_tuf::editor::{Draft, SnapshotEditor, TimestampEditor};
 use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT, TIMESTAMP};
+use countersign_tuf::{Role as _, Root, TufError};
 
 use crate::act::{Signed, Site};
 use crate::current::Current;
 use crate::error::PublishError;
 use crate::keyring::{Keyring, as_dyn, listed};
 
+/// A timestamp's number that no publisher comes to by publishing: one a second for 68 years.
+const FAST_FORWARDED: u64 = i32::MAX as u64;
+
 /// What the next snapshot and timestamp are made from.
+#[derive(Clone, Copy)]
 pub(crate) struct Online<'a> {
     /// Time and expiries.
     pub site: &'a Site,
@@ -21,7 +25,12 @@ pub(crate) struct Online<'a> {
     pub current: Option<&'a Current>,
 }
 
-impl Online<'_> {
+impl<'a> Online<'a> {
+    /// The same with the keys of another root, which takes the place of this one.
+    pub(crate) const fn under(self, root: &'a Root) -> Self {
+        Self { root, ..self }
+    }
+
     /// What the timestamp lists now.
     pub(crate) fn listed_snapshot(&self) -> Option<MetaFile> {
         self.current.and_then(Current::listed_snapshot).cloned()
@@ -49,7 +58,7 @@ impl Online<'_> {
         for document in documents.iter().filter(|document| document.role != ROOT) {
             editor.set_meta(&document.role, &MetaFile::describe(document.version, &document.bytes));
         }
-        sign(editor.finish()?, self.root, keyring)
+        self.sign(editor.finish()?, keyring)
     }
 
     /// A timestamp that points to `snapshot`, and when it expires.
@@ -63,8 +72,47 @@ impl Online<'_> {
             Some(timestamp) => TimestampEditor::next(timestamp),
             None => TimestampEditor::new(expires, snapshot),
         };
+        let driven_up = |held: &countersign_tuf::Timestamp| held.version() >= FAST_FORWARDED;
+        if self.rotates() && self.current.and_then(Current::timestamp).is_some_and(driven_up) {
+            // Any number will do. The snapshot's is one that the repository has come to by itself.
+            editor.set_version(snapshot.version);
+        }
         editor.set_expires(expires).set_snapshot(snapshot);
-        Ok((sign(editor.finish()?, self.root, keyring)?, expires))
+        Ok((self.sign(editor.finish()?, keyring)?, expires))
+    }
+
+    /// Whether a new root takes a key from the online roles: then clients drop the timestamp and snapshot that they hold
+    /// (TUF 1.0.34 section 5.3.11, ADR 0010), and lower numbers are not a rollback for them.
+    pub(crate) fn rotates(&self) -> bool {
+        let keys = |role, root: &Root| root.role_keys(role).map(|keys| listed(root.keys(), keys));
+        let loses = |role, before: &Root| {
+            let (before, after) = (keys(role, before), keys(role, self.root).unwrap_or_default());
+            before.unwrap_or_default().iter().any(|key| !after.contains(key))
+        };
+        self.before().is_some_and(|before| [SNAPSHOT, TIMESTAMP].iter().any(|role| loses(role, before)))
+    }
+
+    /// The root in force, if another takes its place.
+    fn before(&self) -> Option<&'a Root> {
+        self.current.map(Current::root).filter(|before| before.version() < self.root.version())
+    }
+
+    /// Signs for those who know the root, and as far as the keys are at hand also for those who know the one before:
+    /// so that both accept it while the new root becomes visible.
+    fn sign(&self, mut draft: Draft, keyring: &mut Keyring<'_>) -> Result<Signed, PublishError> {
+        if let Some(before) = self.before() {
+            let (keys, _) = keys_of(draft.role(), before)?;
+            for key in keys.into_iter().chain(pairs_of(draft.role(), before)) {
+                match keyring.signer(&key) {
+                    Ok(Some(signer)) => draft.sign(&[&signer])?,
+                    // It is being replaced, and it is not what makes the file good.
+                    Ok(None) => {}
+                    Err(error) if error.code() == KEY_EXPIRED => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        sign(draft, self.root, keyring)
     }
 
     /// Refuses before anything is logged if the online keys are not at hand.
@@ -88,7 +136,10 @@ pub(crate) fn open_keys(role: &str, root: &Root, keyring: &mut Keyring<'_>) -> R
 /// Signs a top-level role's draft with all keys that `root` lists for it and that are at hand.
 pub(crate) fn sign(mut draft: Draft, root: &Root, keyring: &mut Keyring<'_>) -> Result<Signed, PublishError> {
     let (keys, threshold) = keys_of(draft.role(), root)?;
-    let signers = keyring.signers(draft.role(), &keys, threshold)?;
+    let mut signers = keyring.signers(draft.role(), &keys, threshold)?;
+    for second in pairs_of(draft.role(), root) {
+        signers.extend(keyring.signer(&second)?);
+    }
     draft.sign(&as_dyn(&signers))?;
     Ok(Signed { role: draft.role().to_owned(), version: draft.version(), bytes: draft.to_bytes()? })
 }
@@ -96,4 +147,11 @@ pub(crate) fn sign(mut draft: Draft, root: &Root, keyring: &mut Keyring<'_>) -> 
 fn keys_of(role: &str, root: &Root) -> Result<(Vec<countersign_crypto::PublicKey>, u32), PublishError> {
     let keys = root.role_keys(role).ok_or_else(|| TufError::NotListed(role.to_owned()))?;
     Ok((listed(root.keys(), keys), keys.threshold))
+}
+
+/// The second keys of a role's holders, each of which must sign for its holder to count (ADR 0009).
+fn pairs_of(role: &str, root: &Root) -> Vec<countersign_crypto::PublicKey> {
+    let ids = root.role_keys(role).map_or(&[][..], |keys| &keys.keyids);
+    let pairs = ids.iter().filter_map(|id| root.keys().get(id)?.pair());
+    pairs.map(|pair| pair.key().clone()).collect()
 }

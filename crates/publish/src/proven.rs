@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use countersign_base::code::LOG_COSIGNATURE_TIME;
-use countersign_base::{Anchor, Explain as _, Timestamp};
+use countersign_base::{Anchor, Timestamp};
 use countersign_crypto::sha256;
 use countersign_store::durable;
 use countersign_tlog::TlogProof;
@@ -29,7 +28,8 @@ pub(crate) struct Expected<'a> {
 /// A client would refuse the file without it, and so everything that is published beside it.
 ///
 /// # Errors
-/// `publish-repo-damaged`; `log-cosignature-time` if this machine's clock is behind the witnesses'.
+/// `publish-repo-damaged`; [`PublishError::ProofRefused`] with the code of the policy's refusal, such as
+/// `log-cosignature-time` if this machine's clock is behind the witnesses'.
 pub(crate) fn check(
     expected: &Expected<'_>,
     path: &Path,
@@ -51,7 +51,10 @@ pub(crate) fn check(
     }
     match proof.check(expected.policy, entry, expected.now) {
         Ok(_) => Ok(()),
-        Err(ProofError::Policy(error)) if error.code() == LOG_COSIGNATURE_TIME => Err(error.into()),
+        // The log has the entry; who cosigned this tree of it is what a renewal can mend.
+        Err(ProofError::Policy(source)) => {
+            Err(PublishError::ProofRefused { role: role.to_owned(), version, source: Box::new(source) })
+        }
         Err(error) => Err(damaged(Some(error.into()))),
     }
 }

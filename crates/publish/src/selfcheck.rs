@@ -1,71 +1,92 @@
 //! The result as a client will see it, checked before any client can.
 
-use countersign_base::Anchor;
+use countersign_base::code::TUF_EXPIRED;
+use countersign_base::{Anchor, Explain as _};
 use countersign_store::durable;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
 use countersign_tuf::limits::MAX_TARGETS_BYTES;
 use countersign_tuf::metadata::{ROOT, SNAPSHOT, TARGETS, TOP_LEVEL};
-use countersign_tuf::{Role as _, TrustedSet};
 use countersign_verify::{Document, Lineage, TransparentSet};
 
 use crate::act::{Signed, Site};
 use crate::error::PublishError;
 use crate::layout::proof_path;
 
+/// What is about to be visible.
+#[derive(Clone, Copy)]
+pub(crate) struct Outcome<'a> {
+    /// New metadata with its proofs.
+    pub documents: &'a [(Signed, Vec<u8>)],
+    /// New proofs of metadata that is there: role, version, proof.
+    pub reproofs: &'a [(String, u64, Vec<u8>)],
+    /// The new timestamp.
+    pub timestamp: &'a [u8],
+}
+
 /// Runs a client's whole check on what is about to be visible: the new documents with their proofs, the others
-/// from disk, and `timestamp`.
+/// from disk, and the timestamp. The walk of roots ends with version `last`.
+///
+/// Products are checked that are new, and all when the keys or the policy that they are checked under may be new.
 ///
 /// # Errors
 /// The code that the client would show.
-pub(crate) fn check(
-    site: &Site,
-    anchor: Anchor,
-    documents: &[Signed],
-    proofs: &[Vec<u8>],
-    timestamp: &[u8],
-) -> Result<(), PublishError> {
-    let found = |role: &str, version: u64| find(site, documents, proofs, role, version);
+pub(crate) fn check(site: &Site, anchor: Anchor, result: Outcome<'_>, last: u64) -> Result<(), PublishError> {
+    let found = |role: &str, version: u64| result.find(site, role, version);
     let refused = PublishError::SelfCheck;
     let first = found(ROOT, 1)?;
     let mut set = TransparentSet::new(anchor, &first, Lineage::default(), site.now).map_err(refused)?;
-    while let Some(version) = next_root(site, documents, set.tuf()) {
+    for version in 2..=last {
         set.update_root(&found(ROOT, version)?).map_err(refused)?;
     }
-    set.update_timestamp(timestamp).map_err(refused)?;
+    set.update_timestamp(result.timestamp).map_err(refused)?;
     let snapshot = set.tuf().timestamp().map_or(0, |timestamp| timestamp.snapshot().version);
     set.update_snapshot(&found(SNAPSHOT, snapshot)?).map_err(refused)?;
     let listed = |set: &TransparentSet, role: &str| {
         set.tuf().snapshot().and_then(|snapshot| snapshot.file(role)).map_or(0, |file| file.version)
     };
     set.update_targets(&found(TARGETS, listed(&set, TARGETS))?).map_err(refused)?;
-    for document in documents.iter().filter(|document| !TOP_LEVEL.contains(&document.role.as_str())) {
-        let role = document.role.as_str();
-        set.update_role(role, TARGETS, &found(role, listed(&set, role))?).map_err(refused)?;
+    let trust_changes = result.has(ROOT) || result.has(TARGETS) || !result.reproofs.is_empty();
+    let products: Vec<String> = set
+        .tuf()
+        .snapshot()
+        .into_iter()
+        .flat_map(|snapshot| snapshot.files())
+        .map(|(role, _)| role.to_owned())
+        .filter(|role| !TOP_LEVEL.contains(&role.as_str()) && (trust_changes || result.has(role)))
+        .collect();
+    for role in products {
+        let delegated = set.tuf().targets().is_some_and(|targets| targets.role_keys(&role).is_some());
+        if !delegated && !result.has(&role) {
+            // A role below a product's: its product vouches for it, and is unchanged.
+            continue;
+        }
+        match set.update_role(&role, TARGETS, &found(&role, listed(&set, &role))?) {
+            // A product that has expired is its own affair.
+            Err(error) if error.code() == TUF_EXPIRED && !result.has(&role) => {}
+            other => other.map_err(refused)?,
+        }
     }
     Ok(())
 }
 
-/// The number of the next root, if there is one.
-fn next_root(site: &Site, documents: &[Signed], set: &TrustedSet) -> Option<u64> {
-    let next = set.root().version() + 1;
-    let new = documents.iter().any(|document| document.role == ROOT && document.version == next);
-    (new || site.layout.role_file(ROOT, next).is_file()).then_some(next)
-}
-
-fn find(
-    site: &Site,
-    documents: &[Signed],
-    proofs: &[Vec<u8>],
-    role: &str,
-    version: u64,
-) -> Result<Document, PublishError> {
-    let new = documents.iter().zip(proofs).find(|(new, _)| new.role == role && new.version == version);
-    if let Some((new, proof)) = new {
-        return Ok(Document { bytes: new.bytes.clone(), proof: Some(proof.clone()) });
+impl Outcome<'_> {
+    fn has(&self, role: &str) -> bool {
+        self.documents.iter().any(|(new, _)| new.role == role)
     }
-    let path = site.layout.role_file(role, version);
-    let bytes = durable::read(&path, MAX_TARGETS_BYTES as u64)?;
-    let bytes = bytes.ok_or_else(|| PublishError::Damaged { path: path.clone(), source: None })?;
-    let proof = durable::read(&proof_path(&path), MAX_PROOF_BYTES as u64)?;
-    Ok(Document { bytes, proof })
+
+    fn find(&self, site: &Site, role: &str, version: u64) -> Result<Document, PublishError> {
+        let new = self.documents.iter().find(|(new, _)| new.role == role && new.version == version);
+        if let Some((new, proof)) = new {
+            return Ok(Document { bytes: new.bytes.clone(), proof: Some(proof.clone()) });
+        }
+        let path = site.layout.role_file(role, version);
+        let bytes = durable::read(&path, MAX_TARGETS_BYTES as u64)?;
+        let bytes = bytes.ok_or_else(|| PublishError::Damaged { path: path.clone(), source: None })?;
+        let again = self.reproofs.iter().find(|(of, number, _)| of == role && *number == version);
+        let proof = match again {
+            Some((_, _, proof)) => Some(proof.clone()),
+            None => durable::read(&proof_path(&path), MAX_PROOF_BYTES as u64)?,
+        };
+        Ok(Document { bytes, proof })
+    }
 }

@@ -1,5 +1,6 @@
 //! The transparency policy of a new repository, and whom a publication asks for cosignatures.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_crypto::{PublicKey, Signer};
@@ -69,21 +70,34 @@ pub(crate) fn short(key: &PublicKey) -> String {
     key.as_raw().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Everyone in the policy who can be asked: those with a URL, and the local witness if its key is at hand.
+/// Everyone in the policies who can be asked: those with a URL, and the local witness if its key is at hand. Who is in
+/// several is asked once. `logs` are the keys that sign the checkpoint.
 pub(crate) fn cosigners(
     site: &Site,
-    policy: &Policy,
-    log: &VerifierKey,
+    policies: &[&Policy],
+    logs: &[VerifierKey],
     keyring: &mut Keyring<'_>,
     connect: &mut Connect<'_>,
 ) -> Result<Vec<Box<dyn Cosigner>>, PublishError> {
     let mut found: Vec<Box<dyn Cosigner>> = Vec::new();
-    for witness in policy.witnesses() {
+    let mut asked: Vec<&PolicyWitness> = Vec::new();
+    for witness in policies.iter().flat_map(|policy| policy.witnesses()) {
+        // One name at one place is one witness, also while its key changes: it answers with the keys it has.
+        let same = |other: &&PolicyWitness| {
+            other.key == witness.key
+                || (witness.url.is_some()
+                    && (other.key.name(), &other.url) == (witness.key.name(), &witness.url))
+        };
+        if asked.iter().any(same) {
+            continue;
+        }
+        asked.push(witness);
         if witness.url.is_some() {
             found.push(connect(witness));
         } else if let Some(signer) = keyring.signer(witness.key.public_key())? {
-            let state = site.keys.join(LOCAL_WITNESS_DIR);
-            let logs = LogList::new([log.clone()]);
+            let Some(origin) = logs.first().map(VerifierKey::name) else { continue };
+            let state = local_state(site, &witness.key, origin)?;
+            let logs = LogList::new(logs.iter().cloned());
             let signers: Vec<Box<dyn Signer>> = vec![Box::new(signer)];
             let witness =
                 Witness::open_on(Arc::clone(&site.disk), &state, witness.key.name(), signers, logs)?;
@@ -93,6 +107,24 @@ pub(crate) fn cosigners(
     Ok(found)
 }
 
+/// The folder with the state of a local witness. One with another key than the first has a folder of its own, so that
+/// neither finds what it did not sign.
+fn local_state(site: &Site, key: &VerifierKey, origin: &str) -> Result<PathBuf, PublishError> {
+    let first = site.keys.join(LOCAL_WITNESS_DIR);
+    let Some(seen) = durable::read(&first.join(origin_hash(origin).to_string()), MAX_NOTE_BYTES as u64)?
+    else {
+        return Ok(first);
+    };
+    // State that does not read is the witness's to refuse.
+    let of_another = SignedCheckpoint::parse(&seen)
+        .is_ok_and(|seen| !seen.note().signatures().iter().any(|signature| signature.name() == key.name()));
+    Ok(if of_another {
+        first.with_file_name(format!("{LOCAL_WITNESS_DIR}-{}", short(key.public_key())))
+    } else {
+        first
+    })
+}
+
 /// Compares the log with what the local witness remembers of it, where there is one. It costs no passphrase and no
 /// number, so it is asked before anything is signed: whoever restores an older copy of a repository hears of it, and no
 /// new timestamp makes that copy look fresh.
@@ -100,13 +132,18 @@ pub(crate) fn cosigners(
 /// # Errors
 /// `log-storage-rollback` if the witness has seen a larger tree, or one that this one does not extend.
 pub(crate) fn check_seen(site: &Site, policy: &Policy, log: &Sequencer) -> Result<(), PublishError> {
-    if policy.witnesses().iter().all(|witness| witness.url.is_some()) {
-        return Ok(());
+    let origin = log.key().origin();
+    for witness in policy.witnesses().iter().filter(|witness| witness.url.is_none()) {
+        let state = local_state(site, &witness.key, origin)?.join(origin_hash(origin).to_string());
+        let Some(seen) = durable::read(&state, MAX_NOTE_BYTES as u64)? else { continue };
+        // State that does not read is the witness's to refuse, which knows its keys.
+        let Ok(seen) = SignedCheckpoint::parse(&seen) else { continue };
+        check_extends(&seen, log)?;
     }
-    let state = site.keys.join(LOCAL_WITNESS_DIR).join(origin_hash(log.key().origin()).to_string());
-    let Some(seen) = durable::read(&state, MAX_NOTE_BYTES as u64)? else { return Ok(()) };
-    // State that does not read is the witness's to refuse, which knows its keys.
-    let Ok(seen) = SignedCheckpoint::parse(&seen) else { return Ok(()) };
+    Ok(())
+}
+
+fn check_extends(seen: &SignedCheckpoint, log: &Sequencer) -> Result<(), PublishError> {
     let (seen, now) = (seen.checkpoint(), log.signed().checkpoint());
     if seen.size() > log.size() {
         return Err(LogError::StorageRollback(format!(
@@ -117,15 +154,14 @@ pub(crate) fn check_seen(site: &Site, policy: &Policy, log: &Sequencer) -> Resul
         .into());
     }
     let proof = log.consistency(seen.size(), now.size())?;
-    let extends = verify_consistency(seen.size(), now.size(), seen.root(), now.root(), &proof).is_ok();
-    if !extends {
-        return Err(LogError::StorageRollback(format!(
-            "the local witness has cosigned another tree of {} entries",
-            seen.size()
-        ))
-        .into());
+    if verify_consistency(seen.size(), now.size(), seen.root(), now.root(), &proof).is_ok() {
+        return Ok(());
     }
-    Ok(())
+    Err(LogError::StorageRollback(format!(
+        "the local witness has cosigned another tree of {} entries",
+        seen.size()
+    ))
+    .into())
 }
 
 #[cfg(test)]

@@ -1,0 +1,18 @@
+//! Who is trusted with what, and how that changes: new roots, rotated and revoked keys, the transparency policy.
+//!
+//! Each plan makes unsigned metadata only: whatever a key that goes alone vouches for is made anew in the same plan, for
+//! those who stay or come to sign, so that no client meets a gap (ADR 0015).
+
+mod handover;
+mod keys;
+mod policy;
+mod revoke;
+mod root;
+mod rotate;
+mod swap;
+
+pub(crate) use handover::Handover;
+pub use policy::PolicyEdit;
+pub(crate) use revoke::plan_revoke;
+pub(crate) use root::plan_root;
+pub(crate) use rotate::plan_rotate;

@@ -1,0 +1,216 @@
+//! Changes of the transparency policy: its log's keys, its witnesses, its quorum.
+
+use countersign_crypto::PublicKey;
+use countersign_tlog::VerifierKey;
+use countersign_tlog::policy::{
+    Member, Policy, PolicyError, PolicyLog, PolicyName, PolicyProblem, PolicyWitness,
+};
+
+use super::swap::Swap;
+use crate::error::PublishError;
+use crate::witnesses::{self, WitnessSpec};
+
+/// The member of `x-countersign` in root that has the policy's lines.
+pub(super) const MEMBER: &str = "policy";
+
+/// What a new policy has more or less than the present one.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyEdit {
+    /// Further keys of the log.
+    pub add_log_keys: Vec<PublicKey>,
+    /// Keys of the log that go.
+    pub remove_log_keys: Vec<PublicKey>,
+    /// Further witnesses; one whose name is there already takes that one's place.
+    pub add_witnesses: Vec<WitnessSpec>,
+    /// Names, in the policy, of witnesses that go.
+    pub remove_witnesses: Vec<String>,
+    /// How many witnesses must cosign; by default all of one or two, else a majority, if witnesses come or go.
+    pub quorum: Option<usize>,
+}
+
+impl PolicyEdit {
+    /// The lines of the changed policy, for [`crate::RootChange`].
+    ///
+    /// # Errors
+    /// `usage` for a policy with groups of its own, or names that it does not have; `log-policy-invalid`.
+    pub fn apply(&self, present: &Policy) -> Result<Vec<String>, PublishError> {
+        let usage = |reason| PublishError::ProposalUsage { reason };
+        let flat = present.groups().first().filter(|group| {
+            present.groups().len() == 1
+                && group.members().len() == present.witnesses().len()
+                && present.quorum() == Some(Member::Group(0))
+        });
+        let flat = flat.ok_or(usage("this policy has groups of its own: give the whole new policy"))?;
+        let mut logs = present.logs().to_vec();
+        for key in &self.remove_log_keys {
+            remove(&mut logs, |log| log.key.public_key() == key).ok_or(usage("the log has no such key"))?;
+        }
+        for key in &self.add_log_keys {
+            logs.push(PolicyLog { key: VerifierKey::for_log(origin(present)?, key)?, url: None });
+        }
+        let mut witnesses = present.witnesses().to_vec();
+        for name in &self.remove_witnesses {
+            remove(&mut witnesses, |witness| witness.name.as_str() == Some(name))
+                .ok_or(usage("the policy has no witness of that name"))?;
+        }
+        for spec in &self.add_witnesses {
+            let added = named(spec.key.clone(), Some(&spec.url))?;
+            match witnesses.iter_mut().find(|witness| witness.name == added.name) {
+                Some(present) => *present = added,
+                None => witnesses.push(added),
+            }
+        }
+        let changed = witnesses.len() != present.witnesses().len();
+        let default = if changed { witnesses::quorum(witnesses.len()) } else { flat.threshold() };
+        let policy = Policy::k_of_n(logs, witnesses, self.quorum.unwrap_or(default))?;
+        lines(&policy)
+    }
+}
+
+/// The policy's lines after a swap; `None` if the key is not in it.
+///
+/// # Errors
+/// [`PublishError::KeyNeeded`] if the log has no other key or the quorum can no longer be met.
+pub(super) fn swapped(policy: &Policy, swap: Swap<'_>) -> Result<Option<Vec<String>>, PublishError> {
+    let log = policy.logs().iter().position(|log| log.key.public_key() == swap.from);
+    let witness = policy.witnesses().iter().position(|witness| witness.key.public_key() == swap.from);
+    if log.is_none() && witness.is_none() {
+        return Ok(None);
+    }
+    let text = text_lines(policy)?;
+    let changed = match (log, witness) {
+        (Some(at), _) => swap_log(policy, &text, at, swap)?,
+        (None, Some(at)) => swap_witness(policy, &text, at, swap)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(checked_lines(&changed)?))
+}
+
+/// Lines that are a policy, in the form that a root carries.
+///
+/// # Errors
+/// `log-policy-invalid`.
+pub(super) fn checked_lines(given: &[String]) -> Result<Vec<String>, PublishError> {
+    let mut text = String::new();
+    for line in given {
+        text.push_str(line);
+        text.push('\n');
+    }
+    let policy = Policy::parse(text.as_bytes())?;
+    policy.require_witnesses()?;
+    lines(&policy)
+}
+
+/// The lines of the text: logs, witnesses, groups, quorum, each in the order of the policy's lists.
+fn text_lines(policy: &Policy) -> Result<Vec<String>, PublishError> {
+    lines(policy)
+}
+
+fn lines(policy: &Policy) -> Result<Vec<String>, PublishError> {
+    let invalid = PolicyError::Invalid { line: None, problem: PolicyProblem::KeyText };
+    let text = String::from_utf8(policy.encode()).map_err(|_| invalid)?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+fn swap_log(
+    policy: &Policy,
+    text: &[String],
+    at: usize,
+    swap: Swap<'_>,
+) -> Result<Vec<String>, PublishError> {
+    let log = &policy.logs()[at];
+    let mut text = text.to_vec();
+    match swap.to {
+        Some(to) => {
+            let key = VerifierKey::for_log(log.key.name(), &to.key)?;
+            text[at] = text[at].replacen(&log.key.to_string(), &key.to_string(), 1);
+        }
+        None if policy.logs().len() > 1 => drop(text.remove(at)),
+        None => {
+            let role = format!("log {}", log.key.name());
+            return Err(PublishError::KeyNeeded { role, threshold: 1, keys: 0 });
+        }
+    }
+    Ok(text)
+}
+
+fn swap_witness(
+    policy: &Policy,
+    text: &[String],
+    at: usize,
+    swap: Swap<'_>,
+) -> Result<Vec<String>, PublishError> {
+    let witness = &policy.witnesses()[at];
+    let line = policy.logs().len() + at;
+    let Some(to) = swap.to else { return without_witness(policy, text, at) };
+    // The local witness is named after its key.
+    let is_local = witness.url.is_none() && witness.key.name() == witnesses::local_name(swap.from);
+    let name = if is_local { witnesses::local_name(&to.key) } else { witness.key.name().to_owned() };
+    let key = VerifierKey::for_witness(&name, &to.key)?;
+    let mut text = text.to_vec();
+    text[line] = text[line].replacen(&witness.key.to_string(), &key.to_string(), 1);
+    if is_local && witness.name.as_str() == Some(witness.key.name()) {
+        for line in &mut text[line..] {
+            *line = renamed(line, witness.key.name(), &name);
+        }
+    }
+    Ok(text)
+}
+
+/// The policy without a witness, for whom no other cosigns: groups ask for as many as before.
+fn without_witness(policy: &Policy, text: &[String], at: usize) -> Result<Vec<String>, PublishError> {
+    let name = &policy.witnesses()[at].name;
+    let member = Member::Witness(at);
+    let needed = |threshold: usize, keys| PublishError::KeyNeeded {
+        role: format!("quorum of {}", policy.logs().first().map_or("the log", |log| log.key.name())),
+        threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
+        keys,
+    };
+    if policy.quorum() == Some(member) {
+        return Err(needed(1, 0));
+    }
+    let groups = policy.logs().len() + policy.witnesses().len();
+    let mut text = text.to_vec();
+    for (group, line) in policy.groups().iter().zip(&mut text[groups..]) {
+        if !group.members().contains(&member) {
+            continue;
+        }
+        let left = group.members().len() - 1;
+        if left < group.threshold() {
+            return Err(needed(group.threshold(), left));
+        }
+        let threshold = group.threshold().to_string();
+        let keep = |(place, word): (usize, &str)| match place {
+            2 => Some(threshold.clone()),
+            3.. if Some(word) == name.as_str() => None,
+            _ => Some(word.to_owned()),
+        };
+        *line = line.split(' ').enumerate().filter_map(keep).collect::<Vec<_>>().join(" ");
+    }
+    text.remove(policy.logs().len() + at);
+    Ok(text)
+}
+
+/// A line in which a name is another one.
+fn renamed(line: &str, from: &str, to: &str) -> String {
+    let rename = |word| if word == from { to } else { word };
+    line.split(' ').map(rename).collect::<Vec<_>>().join(" ")
+}
+
+/// A witness under the name of its key.
+fn named(key: VerifierKey, url: Option<&str>) -> Result<PolicyWitness, PublishError> {
+    let invalid = || PolicyError::Invalid { line: None, problem: PolicyProblem::NameInvalid };
+    let name = PolicyName::new(key.name().as_bytes()).ok_or_else(invalid)?;
+    let url = url.map(|url| PolicyName::new(url.as_bytes()).ok_or_else(invalid)).transpose()?;
+    Ok(PolicyWitness { name, key, url })
+}
+
+fn origin(policy: &Policy) -> Result<&str, PublishError> {
+    Ok(policy.logs().first().map(|log| log.key.name()).ok_or(PolicyError::NoLogs)?)
+}
+
+/// Takes out the one for which `is` holds; `None` if there is none.
+fn remove<T>(list: &mut Vec<T>, is: impl Fn(&T) -> bool) -> Option<T> {
+    let at = list.iter().position(is)?;
+    Some(list.remove(at))
+}

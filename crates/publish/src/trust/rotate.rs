@@ -1,0 +1,18 @@
+//! A key in place of another, wherever that is used: roles, products, the policy's log and witnesses.
+
+use countersign_tuf::editor::Draft;
+
+use super::swap::{self, Swap};
+use crate::error::PublishError;
+use crate::proposal::{Planning, RotateIntent};
+
+/// Plans a rotation.
+///
+/// # Errors
+/// `usage` for a key that is not used, `tuf-key-duplicate` if the new key is in the role already.
+pub(crate) fn plan_rotate(
+    planning: &Planning<'_>,
+    intent: &RotateIntent,
+) -> Result<Vec<Draft>, PublishError> {
+    swap::plan(planning, Swap { from: &intent.from, to: Some(&intent.to) })
+}

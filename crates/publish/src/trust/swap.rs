@@ -1,0 +1,199 @@
+//! A key that goes, and what comes in its place, wherever it is used.
+
+use std::collections::BTreeSet;
+
+use countersign_base::Json;
+use countersign_crypto::PublicKey;
+use countersign_tuf::editor::{Draft, NewDelegation, RootEditor, TargetsEditor};
+use countersign_tuf::metadata::{KeyTable, RoleKeys, TARGETS, TOP_LEVEL, key_id};
+use countersign_tuf::{Root, Targets};
+
+use super::keys::{Extension, Listed, first, listed, parsed};
+use super::{policy, root};
+use crate::current::Current;
+use crate::error::PublishError;
+use crate::proposal::{Member, Planning};
+
+/// A key that goes, and the one that comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Swap<'a> {
+    pub(super) from: &'a PublicKey,
+    pub(super) to: Option<&'a Member>,
+}
+
+impl Swap<'_> {
+    /// The keys of a role after the swap; `None` if it is not among them.
+    ///
+    /// # Errors
+    /// [`PublishError::KeyNeeded`] if too few are left, or half of a holder's two.
+    fn apply(
+        &self,
+        role: &str,
+        keys: &[Listed],
+        threshold: u32,
+    ) -> Result<Option<Vec<Listed>>, PublishError> {
+        let needed = |keys| PublishError::KeyNeeded { role: role.to_owned(), threshold, keys };
+        let mut after = Vec::with_capacity(keys.len());
+        let mut found = false;
+        for listed in keys {
+            let (is_first, is_second) = (listed.key == *self.from, listed.pair.as_ref() == Some(self.from));
+            found |= is_first || is_second;
+            match self.to {
+                _ if !is_first && !is_second => after.push(listed.clone()),
+                // The other half stays, unless it is replaced as well.
+                Some(to) if is_first => {
+                    let pair = to.pair.clone().or_else(|| listed.pair.clone());
+                    after.push(Listed { key: to.key.clone(), pair });
+                }
+                Some(to) => after.push(Listed { key: listed.key.clone(), pair: Some(to.key.clone()) }),
+                // A holder of two keys does not become a holder of one without being asked.
+                None if is_second => return Err(needed(keys.len())),
+                None => {}
+            }
+        }
+        if after.len() < threshold as usize {
+            return Err(needed(after.len()));
+        }
+        Ok(found.then_some(after))
+    }
+
+    fn name_holder(&self, extension: &mut Extension) {
+        if let Some(to) = self.to {
+            extension.name(to);
+        }
+    }
+}
+
+/// New root, targets and products in which the key is used no more; only those that change.
+///
+/// # Errors
+/// [`PublishError::KeyNeeded`], `usage` for a key that is not used; codes of the editors.
+pub(super) fn plan(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Vec<Draft>, PublishError> {
+    let current = planning.current;
+    let root = in_root(planning, swap)?;
+    let new_root = root.as_ref().map(parsed::<Root>).transpose()?;
+    let targets = in_targets(planning, swap)?;
+    let targets = match (targets, &new_root) {
+        (None, Some(root)) => root::renewed_targets(planning, root)?,
+        (targets, _) => targets,
+    };
+    let new_targets = targets.as_ref().map(parsed::<Targets>).transpose()?;
+    let mut drafts: Vec<Draft> = root.into_iter().chain(targets).collect();
+    if drafts.is_empty() {
+        return Err(PublishError::ProposalUsage {
+            reason: "no role and no policy of this repository uses that key",
+        });
+    }
+    if let Some(delegations) = new_targets.as_ref().and_then(Targets::delegations) {
+        for role in delegations.roles() {
+            let lacks = lacks(current, &role.name, delegations.keys(), &role.keys)?;
+            if lacks {
+                drafts.push(renewed(planning, &role.name, current.product(&role.name)?)?);
+            }
+        }
+    }
+    Ok(drafts)
+}
+
+/// The next version of a file with the same content, for others to sign.
+pub(super) fn renewed(planning: &Planning<'_>, role: &str, file: &Targets) -> Result<Draft, PublishError> {
+    let expiries = planning.expiries;
+    let days = if role == TARGETS { expiries.targets_days } else { expiries.product_days };
+    let mut editor = TargetsEditor::next(role, file);
+    editor.set_version((planning.version)(role)).set_expires(planning.now.plus_days(days));
+    Ok(editor.finish()?)
+}
+
+/// Whether the present file of a role would be refused under these keys: those of its signers who stay are too few.
+///
+/// A role that was not loaded is not affected by what is planned.
+pub(super) fn lacks(
+    current: &Current,
+    role: &str,
+    table: &KeyTable,
+    keys: &RoleKeys,
+) -> Result<bool, PublishError> {
+    let Some(signers) = current.signers(role) else { return Ok(false) };
+    let before = match role {
+        TARGETS => Some(current.root().keys()),
+        _ => current.targets()?.delegations().map(|delegations| delegations.keys()),
+    };
+    let pair = |table: &KeyTable, id: &String| {
+        table.get(id).and_then(|key| key.pair()).map(|pair| pair.key().clone())
+    };
+    let stays = |id: &&String| {
+        signers.signed.contains(*id) && before.is_some_and(|before| pair(before, id) == pair(table, id))
+    };
+    Ok(keys.keyids.iter().filter(stays).count() < keys.threshold as usize)
+}
+
+fn in_root(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, PublishError> {
+    let root = planning.current.root();
+    let policy = policy::swapped(&planning.current.policy, swap)?;
+    let mut changed = Vec::new();
+    for role in TOP_LEVEL {
+        let Some(keys) = root.role_keys(role) else { continue };
+        if let Some(after) = swap.apply(role, &listed(root.keys(), keys), keys.threshold)? {
+            changed.push((role, after, keys.threshold));
+        }
+    }
+    if changed.is_empty() && policy.is_none() {
+        return Ok(None);
+    }
+    let mut editor = RootEditor::next(root);
+    editor.set_expires(planning.now.plus_days(planning.expiries.root_days));
+    for (role, keys, threshold) in &changed {
+        editor.set_role(role, &first(keys), *threshold)?;
+    }
+    let mut extension = Extension::of(root);
+    if !changed.is_empty() {
+        extension.retain(&ids_without(root.keys(), swap.from));
+        swap.name_holder(&mut extension);
+    }
+    if let Some(lines) = policy {
+        extension.set(policy::MEMBER, Json::from(lines));
+    }
+    extension.write(&mut editor);
+    for listed in changed.iter().flat_map(|(_, keys, _)| keys) {
+        editor.set_pair(&listed.key, listed.pair.as_ref())?;
+    }
+    root::checked(editor.finish()?, &planning.current.policy).map(Some)
+}
+
+fn in_targets(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, PublishError> {
+    let targets = planning.current.targets()?;
+    let Some(delegations) = targets.delegations() else { return Ok(None) };
+    let mut editor = TargetsEditor::next(TARGETS, targets);
+    let mut changed = Vec::new();
+    for role in delegations.roles() {
+        let keys = listed(delegations.keys(), &role.keys);
+        let Some(after) = swap.apply(&role.name, &keys, role.keys.threshold)? else { continue };
+        editor.set_delegation(&NewDelegation {
+            name: &role.name,
+            keys: &first(&after),
+            threshold: role.keys.threshold,
+            coverage: role.coverage.clone(),
+            terminating: role.terminating,
+        })?;
+        changed.extend(after);
+    }
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    editor
+        .set_version((planning.version)(TARGETS))
+        .set_expires(planning.now.plus_days(planning.expiries.targets_days));
+    let mut extension = Extension::of(targets);
+    extension.retain(&ids_without(delegations.keys(), swap.from));
+    swap.name_holder(&mut extension);
+    extension.write(&mut editor);
+    for listed in &changed {
+        editor.set_pair(&listed.key, listed.pair.as_ref())?;
+    }
+    Ok(Some(editor.finish()?))
+}
+
+fn ids_without(table: &KeyTable, gone: &PublicKey) -> BTreeSet<String> {
+    let gone = key_id(gone);
+    table.keys().filter(|id| **id != gone).cloned().collect()
+}
