@@ -155,6 +155,34 @@ fn listed_id<'a>(table: &'a BTreeMap<String, Json>, key: &PublicKey) -> Option<&
     table.iter().find(is_key).map(|(id, _)| id)
 }
 
+/// Puts `to` in the place of `from` in every one of `roles` that lists it; the names of those.
+pub(super) fn replace_key<'a>(
+    table: &mut BTreeMap<String, Json>,
+    roles: impl Iterator<Item = (&'a str, &'a mut Json)>,
+    from: &PublicKey,
+    to: &PublicKey,
+) -> Result<Vec<String>, TufError> {
+    let unlisted =
+        || TufError::KeyForm { keyid: key_id(from), reason: "is not listed, so nothing replaces it" };
+    let old = listed_id(table, from).ok_or_else(unlisted)?.clone();
+    let new = listed_id(table, to).cloned().unwrap_or_else(|| key_id(to));
+    let mut changed = Vec::new();
+    for (name, role) in roles {
+        let Json::Object(role) = role else { continue };
+        let Some(Json::Array(ids)) = role.get_mut("keyids") else { continue };
+        let Some(place) = ids.iter().position(|id| id.as_str() == Some(old.as_str())) else { continue };
+        if ids.iter().any(|id| id.as_str() == Some(new.as_str())) {
+            return Err(TufError::KeyDuplicate { role: name.to_owned(), first: new.clone(), second: new });
+        }
+        ids[place] = Json::from(new.as_str());
+        changed.push(name.to_owned());
+    }
+    if !changed.is_empty() {
+        table.entry(new).or_insert_with(|| key_json(to));
+    }
+    Ok(changed)
+}
+
 /// Drops keys from `table` that none of `roles` lists.
 pub(super) fn drop_unlisted<'a>(table: &mut BTreeMap<String, Json>, roles: impl Iterator<Item = &'a Json>) {
     let ids: BTreeSet<String> = roles

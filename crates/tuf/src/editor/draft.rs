@@ -62,6 +62,8 @@ pub struct Draft {
     role: String,
     version: u64,
     signed: Json,
+    /// The RFC 8785 form of `signed`: targets and snapshots are large, and every file needs it more than once.
+    written: Vec<u8>,
     signatures: BTreeMap<String, Vec<u8>>,
 }
 
@@ -88,18 +90,19 @@ impl Draft {
                 return Err(TufError::DuplicateSignature { role: role.to_owned(), keyid });
             }
         }
-        Ok(Self { role: role.to_owned(), version, signed, signatures })
+        let written = rfc8785(&signed);
+        Ok(Self { role: role.to_owned(), version, signed, written, signatures })
     }
 
     /// An unsigned file that parses as `T`.
     pub(super) fn new<T: Role>(role: &str, signed: Json) -> Result<(Self, T), TufError> {
-        let bytes = rfc8785(&signed);
+        let written = rfc8785(&signed);
         // What clients read is the file, not the value: a text that does not survive is found here.
-        let read = json::parse(&bytes)
+        let read = json::parse(&written)
             .map_err(|error| TufError::Json { role: T::TYPE, reason: error.to_string() })?;
         let parsed = T::from_signed(read)?;
         let version = parsed.version();
-        let draft = Self { role: role.to_owned(), version, signed, signatures: BTreeMap::new() };
+        let draft = Self { role: role.to_owned(), version, signed, written, signatures: BTreeMap::new() };
         draft.to_bytes()?;
         Ok((draft, parsed))
     }
@@ -191,8 +194,12 @@ impl Draft {
                 Json::object([("keyid", Json::from(keyid)), ("sig", Json::from(hex::encode(bytes)))])
             })
             .collect();
-        let bytes =
-            rfc8785(&Json::object([("signatures", Json::from(signatures)), ("signed", self.signed.clone())]));
+        // As RFC 8785 has the whole of it.
+        let mut bytes = b"{\"signatures\":".to_vec();
+        bytes.extend(rfc8785(&Json::from(signatures)));
+        bytes.extend(b",\"signed\":");
+        bytes.extend(&self.written);
+        bytes.push(b'}');
         let max = match self.role.as_str() {
             ROOT => Root::MAX_BYTES,
             TIMESTAMP => Timestamp::MAX_BYTES,

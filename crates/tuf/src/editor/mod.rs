@@ -5,12 +5,14 @@
 //! known here stays in it. No editor makes what a client would refuse: [`RootEditor::finish`] and its like parse what
 //! they made.
 
+mod bins;
 mod document;
 mod draft;
 mod online;
 mod root;
 mod targets;
 
+pub use bins::BinsEditor;
 pub use draft::{Draft, EditError};
 pub use online::{SnapshotEditor, TimestampEditor};
 pub use root::RootEditor;

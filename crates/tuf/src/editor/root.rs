@@ -3,7 +3,7 @@
 use countersign_base::{Json, Timestamp as Time};
 use countersign_crypto::PublicKey;
 
-use super::document::{Document, drop_unlisted, list_keys, object_in};
+use super::document::{Document, drop_unlisted, list_keys, object_in, replace_key};
 use super::draft::threshold as number;
 use super::{Draft, EditError};
 use crate::error::TufError;
@@ -88,6 +88,20 @@ impl RootEditor {
         let roles = self.0.object("roles").clone();
         drop_unlisted(self.0.object("keys"), roles.values());
         Ok(self)
+    }
+
+    /// Puts `to` in the place of `from` in every role that lists it; the names of those. Thresholds stay.
+    ///
+    /// # Errors
+    /// `tuf-key-invalid` if `from` is not listed, `tuf-key-duplicate` if a role lists both.
+    pub fn replace_key(&mut self, from: &PublicKey, to: &PublicKey) -> Result<Vec<String>, EditError> {
+        let (mut table, mut roles) = (self.0.object("keys").clone(), self.0.object("roles").clone());
+        let named = roles.iter_mut().map(|(name, role)| (name.as_str(), role));
+        let changed = replace_key(&mut table, named, from, to)?;
+        drop_unlisted(&mut table, roles.values());
+        self.0.set("keys", Json::Object(table));
+        self.0.set("roles", Json::Object(roles));
+        Ok(changed)
     }
 
     /// The unsigned file.

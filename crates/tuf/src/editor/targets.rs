@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign_base::{Json, Timestamp as Time};
 use countersign_crypto::PublicKey;
 
-use super::document::{Document, drop_unlisted, list_keys, object_in};
+use super::document::{Document, drop_unlisted, list_keys, object_in, replace_key};
 use super::draft::threshold as number;
 use super::{Draft, EditError};
 use crate::metadata::{Coverage, TARGETS, TargetFile, Targets};
@@ -132,6 +132,32 @@ impl TargetsEditor {
         }
         self.set_roles(roles);
         Ok(self)
+    }
+
+    /// Puts `to` in the place of `from` in every delegation that lists it; the names of those, for hash bins their
+    /// prefix. Thresholds stay.
+    ///
+    /// # Errors
+    /// `tuf-key-invalid` if `from` is not listed, `tuf-key-duplicate` if a delegation lists both.
+    pub fn replace_key(&mut self, from: &PublicKey, to: &PublicKey) -> Result<Vec<String>, EditError> {
+        let mut table = self.key_table();
+        let delegations = self.document.get("delegations");
+        let member = |member: &str| delegations.and_then(|all| all.get(member));
+        let bins = member("succinct_roles").cloned();
+        let (kind, named_by) =
+            if bins.is_some() { ("succinct_roles", "name_prefix") } else { ("roles", "name") };
+        let listed = member("roles").and_then(Json::as_array).unwrap_or_default();
+        let mut roles = bins.map_or_else(|| listed.to_vec(), |bins| vec![bins]);
+        let name_of = |role: &Json| role.get(named_by).and_then(Json::as_str).unwrap_or_default().to_owned();
+        let names: Vec<String> = roles.iter().map(name_of).collect();
+        let named = names.iter().map(String::as_str).zip(roles.iter_mut());
+        let changed = replace_key(&mut table, named, from, to)?;
+        drop_unlisted(&mut table, roles.iter());
+        let value = if kind == "roles" { Json::Array(roles) } else { roles.remove(0) };
+        let delegations = self.document.object("delegations");
+        delegations.insert("keys".to_owned(), Json::Object(table));
+        delegations.insert(kind.to_owned(), value);
+        Ok(changed)
     }
 
     /// Delegates to no role of that name any more; whether it did.

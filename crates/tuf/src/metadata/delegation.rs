@@ -166,7 +166,8 @@ impl SuccinctRoles {
         format!("{}-{bin:0width$x}", self.name_prefix)
     }
 
-    fn is_bin(&self, role: &str) -> bool {
+    /// Whether `role` is the name of a bin, written as [`SuccinctRoles::bins`] writes it.
+    pub fn is_bin(&self, role: &str) -> bool {
         let number = role.strip_prefix(&self.name_prefix).and_then(|rest| rest.strip_prefix('-'));
         let bin = number.and_then(|number| u32::from_str_radix(number, 16).ok());
         bin.is_some_and(|bin| u64::from(bin) < 1 << self.bit_length && self.name(bin) == role)

@@ -182,3 +182,46 @@ fn a_root_without_keys_is_not_made() {
     let root = Envelope::<Root>::parse("root", &World::new().root).unwrap();
     assert!(json::parse(&root.message()).is_ok());
 }
+
+#[test]
+fn a_key_is_replaced_in_every_role_that_lists_it() {
+    let mut root = root_editor();
+    root.set_role("snapshot", &public(&[3, 21]), 2).unwrap();
+    let changed = root.clone().replace_key(key(99).public_key(), key(4).public_key()).unwrap_err();
+    assert_eq!(changed.code().name(), "tuf-key-invalid");
+    let both = root.clone().replace_key(key(3).public_key(), key(21).public_key()).unwrap_err();
+    assert_eq!(both.code().name(), "tuf-key-duplicate");
+    assert_eq!(root.replace_key(key(3).public_key(), key(4).public_key()).unwrap(), ["root", "snapshot"]);
+    let set = TrustedSet::new(&sign(root.finish().unwrap(), &ROOT[..2]), now()).unwrap();
+    let ids = |seeds: &[u8]| seeds.iter().map(|&seed| key_id(key(seed).public_key())).collect::<Vec<_>>();
+    let role = set.root().role_keys("root").unwrap();
+    assert_eq!((&role.keyids, role.threshold), (&ids(&[1, 2, 4]), 2));
+    assert_eq!(set.root().role_keys("snapshot").unwrap().keyids, ids(&[4, 21]));
+    assert!(!set.root().keys().contains_key(&ids(&[3])[0]), "nobody lists it any more");
+}
+
+#[test]
+fn a_key_is_replaced_in_every_delegation_that_lists_it() {
+    let mut editor = TargetsEditor::new("targets", now().plus_days(9));
+    let (from, to) = (key(51).public_key().clone(), key(52).public_key().clone());
+    assert_eq!(editor.replace_key(&from, &to).unwrap_err().code().name(), "tuf-key-invalid");
+    assert!(editor.clone().finish().is_ok(), "a refusal changes nothing");
+    for (name, seeds, pattern) in [("a", &[51, 41][..], "a/*"), ("b", &[42], "b/*"), ("c", &[51], "c/*")] {
+        let (keys, coverage) = (&public(seeds)[..], paths(&[pattern]));
+        let new = NewDelegation { name, keys, threshold: 1, coverage, terminating: false };
+        editor.set_delegation(&new).unwrap();
+    }
+    assert_eq!(editor.replace_key(&from, &to).unwrap(), ["a", "c"]);
+    let targets = Targets::from_signed(editor.finish().unwrap().signed().clone()).unwrap();
+    let ids = |role: &str| targets.role_keys(role).unwrap().keyids.clone();
+    assert_eq!(ids("a"), [key_id(&to), key_id(key(41).public_key())]);
+    assert_eq!((ids("b"), ids("c")), (vec![key_id(key(42).public_key())], vec![key_id(&to)]));
+    assert!(!targets.delegations().unwrap().keys().contains_key(&key_id(&from)));
+
+    let mut bins = TargetsEditor::new("targets", now().plus_days(9));
+    bins.set_succinct("bin", 3, &public(&[51, 41]), 2).unwrap();
+    assert_eq!(bins.replace_key(&from, &to).unwrap(), ["bin"]);
+    let targets = Targets::from_signed(bins.finish().unwrap().signed().clone()).unwrap();
+    let keys = targets.role_keys("bin-7").unwrap();
+    assert_eq!((&keys.keyids[0], keys.threshold), (&key_id(&to), 2));
+}

@@ -241,3 +241,43 @@ fn keys_of_every_kind_sign_and_are_read_back() {
     assert_eq!(draft.signatures().count(), 0);
     assert_eq!(public(NODE).len(), 3);
 }
+
+/// 4.2.2: `ecdsa` as the type, and the scheme's name as the type as securesystemslib once wrote it; one key all the same.
+#[test]
+fn ecdsa_keys_have_two_spellings() {
+    for (algorithm, scheme) in [
+        (Algorithm::EcdsaP256Sha256, "ecdsa-sha2-nistp256"),
+        (Algorithm::EcdsaP384Sha384, "ecdsa-sha2-nistp384"),
+    ] {
+        let secret = SecretKey::from_seed(algorithm, &[9; 32]).unwrap();
+        let pem = secret.public_key().to_spki_pem();
+        let entry = |keytype: &str| {
+            Json::object([
+                ("keytype", Json::from(keytype)),
+                ("scheme", Json::from(scheme)),
+                ("keyval", Json::object([("public", Json::from(pem.as_str()))])),
+            ])
+        };
+        let world = World::new();
+        for keytype in ["ecdsa", scheme] {
+            let root = change(&world.root, &ROOT[..2], |signed| {
+                *at(signed, &["keys", "other"]) = entry(keytype);
+                *at(signed, &["roles", "timestamp", "keyids"]) = Json::from(vec!["other"]);
+            });
+            let signed = json::parse(&world.timestamp).unwrap().get("signed").unwrap().clone();
+            let by = crate::world::signature("other", &secret, &olpc(&signed));
+            let timestamp = crate::world::envelope(vec![by], signed);
+            assert_eq!(code(World { root, timestamp, ..world.clone() }.refresh()), "ok", "{keytype}");
+        }
+        let both = with_root(|signed| {
+            *at(signed, &["keys", "one"]) = entry("ecdsa");
+            *at(signed, &["keys", "two"]) = entry(scheme);
+            *at(signed, &["roles", "timestamp", "keyids"]) = Json::from(vec!["one", "two"]);
+        });
+        assert_eq!(both, "tuf-key-duplicate");
+        // A type of the other curve's name.
+        let other = if scheme.ends_with("256") { "ecdsa-sha2-nistp384" } else { "ecdsa-sha2-nistp256" };
+        let crossed = with_root(|signed| *at(signed, &["keys", "other"]) = entry(other));
+        assert_eq!(crossed, "tuf-key-invalid");
+    }
+}
