@@ -40,6 +40,7 @@ pub(crate) fn run(root: &Path, runs: usize) -> bool {
         publish(&site, runs, &mut table);
         install(&site, runs, &mut table);
         append(root, &folder, &mut table);
+        bins(root, runs, &mut table);
         Ok(())
     });
     print!("{table}");
@@ -187,13 +188,30 @@ fn append(root: &Path, folder: &Path, table: &mut Table) {
 
 /// Entries a second, and the median wait.
 fn run_append(root: &Path, folder: &Path, writers: u32) -> Result<(f64, f64), String> {
-    let mut append = sh::cargo(root);
-    append.args(["run", "--release", "--locked", "--quiet", "--package", "countersign-log"]);
-    append.args(["--example", "append", "--"]).arg(folder).arg(writers.to_string());
-    let told = sh::output(&mut append)?;
+    two_numbers(example(root, "countersign-log", "append").arg(folder).arg(writers.to_string()))
+}
+
+/// The editor of metadata in process: 16,384 hash bins, each file signed.
+fn bins(root: &Path, runs: Runs, table: &mut Table) {
+    let told = two_numbers(example(root, "countersign-tuf", "bins").arg(runs.0.to_string()));
+    let (create, add) = (told.clone().map(|told| told.0), told.map(|told| told.1));
+    table.add(Row::new("bins create: 16,384 hash bins, in process", "s", create).budget(2.0));
+    table.add(Row::new("bins add one: bin, snapshot and timestamp", "ms", add).budget(100.0));
+}
+
+/// A crate's own program that measures it.
+fn example(root: &Path, package: &str, name: &str) -> Command {
+    let mut example = sh::cargo(root);
+    example.args(["run", "--release", "--locked", "--quiet", "--package", package, "--example", name, "--"]);
+    example
+}
+
+/// The first two numbers that a program says.
+fn two_numbers(program: &mut Command) -> Result<(f64, f64), String> {
+    let told = sh::output(program)?;
     let mut numbers = told.split_whitespace().map(str::parse);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(rate)), Some(Ok(wait))) => Ok((rate, wait)),
+        (Some(Ok(first)), Some(Ok(second))) => Ok((first, second)),
         _ => Err(format!("it says `{}`", told.trim())),
     }
 }
