@@ -30,6 +30,8 @@ pub(crate) enum Answer {
     Broken(usize),
     /// Bytes without end.
     Endless,
+    /// Whatever the test does with the connection, also for a file that is not there.
+    Raw(Box<dyn FnOnce(&TcpStream) -> std::io::Result<()>>),
 }
 
 type Tamper = dyn Fn(&Request) -> Answer + Send + Sync;
@@ -95,6 +97,7 @@ fn answer(stream: &TcpStream, folder: &Path, tamper: &Tamper) -> std::io::Result
     let close = "Connection: close\r\n\r\n";
     let honest = request.honest.clone().unwrap_or_default();
     let (head, body) = match tamper(&request) {
+        Answer::Raw(talk) => return talk(stream),
         _ if request.honest.is_none() => {
             ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n".to_owned(), Vec::new())
         }
