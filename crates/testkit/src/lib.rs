@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod faulty_disk;
+pub mod hostile;
 pub mod mldsa;
 pub mod peers;
 pub mod sim;
 #[cfg(feature = "tuf-client")]
 pub mod tuf_client;
+pub mod tokens;
 pub mod vectors;
