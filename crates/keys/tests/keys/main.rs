@@ -5,5 +5,6 @@
 mod create;
 mod damaged;
 mod open;
+mod place;
 mod scene;
 mod secrecy;
