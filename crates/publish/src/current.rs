@@ -221,6 +221,11 @@ impl Current {
         &self.refused
     }
 
+    /// Version and expiry of a role that was read.
+    pub(crate) fn version_and_expiry(&self, role: &str) -> Option<(u64, Timestamp)> {
+        self.set.version_and_expiry(role)
+    }
+
     /// Who signed the file of a role that was read.
     pub(crate) fn signers(&self, role: &str) -> Option<&Signers> {
         self.set.signers(role)

@@ -1,6 +1,7 @@
 //! How long each role's metadata is good for.
 
 use countersign_base::Timestamp;
+use countersign_tuf::metadata::{ROOT, SNAPSHOT, TIMESTAMP};
 
 /// Days from signing to expiry, a number a role.
 ///
@@ -23,6 +24,21 @@ pub(crate) struct Expiries {
 impl Default for Expiries {
     fn default() -> Self {
         Self { root_days: 730, targets_days: 365, product_days: 365, snapshot_days: 90, timestamp_days: 14 }
+    }
+}
+
+impl Expiries {
+    /// How many days before it expires metadata of `role` is due to be renewed.
+    ///
+    /// A machine renews the online roles in the last third of their time. People are told two months ahead, of root
+    /// three: they have to meet.
+    pub(crate) fn notice_days(&self, role: &str) -> u64 {
+        match role {
+            ROOT => 90,
+            SNAPSHOT => self.snapshot_days / 3,
+            TIMESTAMP => self.timestamp_days / 3,
+            _ => 60,
+        }
     }
 }
 

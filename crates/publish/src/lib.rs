@@ -20,6 +20,7 @@
 
 mod act;
 mod current;
+mod due;
 mod error;
 mod expiry;
 mod init;
@@ -36,10 +37,12 @@ mod trust;
 mod witnesses;
 
 pub use act::{Publication, PublishedDocument};
+pub use due::{Due, RenewedBy};
 pub use error::PublishError;
 pub use init::{InitOptions, Initialised};
 pub use layout::Layout;
 pub use product::{ProductAdded, ProductOptions};
 pub use publisher::Publisher;
 pub use release::{MAX_FILES, Progress, ReleaseOptions, Released, ReleasedFile};
+pub use trust::PolicyEdit;
 pub use witnesses::{Connect, LOCAL_WITNESS_DIR, WitnessSpec};

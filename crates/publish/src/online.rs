@@ -1,6 +1,6 @@
 //! The roles whose keys are online: every publication has a new snapshot, and a new timestamp that points to it.
 
-use countersign_base::code::KEY_EXPIRED;
+use countersign_base::code::{KEY_EXPIRED, KEY_REVOKED};
 use countersign_base::{Explain as _, Timestamp};
 use countersign_tuf::editor::{Draft, SnapshotEditor, TimestampEditor};
 use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT, TIMESTAMP};
@@ -107,7 +107,7 @@ impl<'a> Online<'a> {
                     Ok(Some(signer)) => draft.sign(&[&signer])?,
                     // It is being replaced, and it is not what makes the file good.
                     Ok(None) => {}
-                    Err(error) if error.code() == KEY_EXPIRED => {}
+                    Err(error) if [KEY_EXPIRED, KEY_REVOKED].contains(&error.code()) => {}
                     Err(error) => return Err(error),
                 }
             }
