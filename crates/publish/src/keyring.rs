@@ -9,6 +9,7 @@ use countersign_base::name::ProductName;
 use countersign_crypto::{Algorithm, PublicKey, Signer, SignerError};
 use countersign_keys::{Asker, KeyDir, KeyInfo, KeysError, NewKey, Protection, Stage};
 use countersign_tuf::metadata::{Key, KeyTable, RoleKeys};
+use countersign_verify::extension::is_holder;
 
 use crate::act::Site;
 use crate::error::PublishError;
@@ -23,7 +24,7 @@ pub(crate) fn check_place(site: &Site) -> Result<(), PublishError> {
 }
 
 /// The path without links, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for existing in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (fs::canonicalize(existing), path.strip_prefix(existing)) {
@@ -113,6 +114,12 @@ impl<'a> Keyring<'a> {
     /// Whether the secret key is here.
     pub(crate) fn has(&self, public: &PublicKey) -> bool {
         self.infos.iter().any(|info| info.public == *public)
+    }
+
+    /// Whose key it is, if it is here and the name can stand in metadata.
+    pub(crate) fn holder(&self, public: &PublicKey) -> Option<String> {
+        let info = self.infos.iter().find(|info| info.public == *public)?;
+        is_holder(&info.holder).then(|| info.holder.clone())
     }
 
     /// Opens a key; `None` if it is not here.

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod advisory;
 mod current;
 mod due;
 mod error;
@@ -28,6 +29,7 @@ mod keyring;
 pub mod layout;
 mod online;
 mod product;
+pub mod proposal;
 mod proven;
 mod publisher;
 mod release;
@@ -35,13 +37,16 @@ mod selfcheck;
 mod staging;
 mod trust;
 mod witnesses;
+mod yank;
 
 pub use act::{Publication, PublishedDocument};
+pub use advisory::MAX_ADVISORY_BYTES;
 pub use due::{Due, RenewedBy};
 pub use error::PublishError;
 pub use init::{InitOptions, Initialised};
 pub use layout::Layout;
 pub use product::{ProductAdded, ProductOptions};
+pub use proposal::{Intent, Proposal, ProposedBy};
 pub use publisher::Publisher;
 pub use release::{MAX_FILES, Progress, ReleaseOptions, Released, ReleasedFile};
 pub use trust::PolicyEdit;

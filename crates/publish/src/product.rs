@@ -1,16 +1,22 @@
 //! A new product: a delegation to its signers, and the first version of its role.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_base::Json;
 use countersign_base::name::ProductName;
 use countersign_crypto::PublicKey;
 use countersign_keys::{Protection, Stage};
-use countersign_tuf::editor::{NewDelegation, TargetsEditor};
-use countersign_tuf::metadata::{Coverage, ROOT, TARGETS};
+use countersign_tuf::editor::{Draft, NewDelegation, TargetsEditor};
+use countersign_tuf::metadata::{Coverage, ROOT, TARGETS, key_id};
+use countersign_verify::EXTENSION;
+use countersign_verify::extension::{self, PRODUCTS, SEPARATION};
 
-use crate::act::{self, Act, Change, Publication, Signed};
+use crate::act::{self, Act, Change, Publication};
 use crate::current::Current;
 use crate::error::PublishError;
-use crate::keyring::{self, Keyring, as_dyn};
+use crate::keyring::{self, Keyring};
 use crate::online::{self, Online};
+use crate::proposal::{AtOnce, Intent, Member, Planning, ProductIntent, set_holders, short};
 use crate::publisher::Publisher;
 
 /// What a new product shall be.
@@ -75,30 +81,97 @@ impl Publisher<'_> {
 
         let act =
             Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
-        let mut targets = TargetsEditor::next(TARGETS, current.targets()?);
-        targets
-            .set_version(act.next_version(TARGETS, current.version(TARGETS)))
-            .set_expires(site.now.plus_days(site.expiries.targets_days))
-            .set_delegation(&NewDelegation {
-                name: options.name.as_str(),
-                keys: &signers,
-                threshold: options.threshold,
-                coverage: Coverage::Paths(vec![format!("{}/*/*/*", options.name)]),
-                terminating: true,
-            })?;
-        let targets = online::sign(targets.finish()?, current.root(), &mut keyring)?;
-        let mut role =
-            TargetsEditor::new(options.name.as_str(), site.now.plus_days(site.expiries.product_days));
-        role.set_version(act.next_version(options.name.as_str(), 0));
-        let mut draft = role.finish()?;
-        draft.sign(&as_dyn(&keyring.signers(draft.role(), &signers, options.threshold)?))?;
-        let role =
-            Signed { role: draft.role().to_owned(), version: draft.version(), bytes: draft.to_bytes()? };
-
-        let change = Change { documents: vec![targets, role], ..Change::default() };
+        let member = |key: &PublicKey| Member {
+            key: key.clone(),
+            pair: None,
+            holder: keyring.holder(key).unwrap_or_else(|| short(&key_id(key))),
+        };
+        let intent = Intent::Product(ProductIntent {
+            name: options.name.clone(),
+            threshold: options.threshold,
+            signers: signers.iter().map(member).collect(),
+            separation: false,
+        });
+        let at_once = AtOnce { site, current: &current, intent: &intent };
+        let (documents, _) = at_once.sign(&act, &mut keyring)?;
+        let change = Change { documents, ..Change::default() };
         let publication = act.publish(change, &online, &mut keyring, &mut *self.connect)?;
         Ok(ProductAdded { signers, threshold: options.threshold, publication })
     }
+}
+
+/// The targets that delegate to the product, and the product's first file; or, for one that is there, its next file
+/// under its new signers, so that clients never see one without the other.
+///
+/// # Errors
+/// `usage` for a threshold that does not fit, a holder's name that cannot be, or a rule of separation that these
+/// signers could never meet; `tuf-key-duplicate`.
+pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Vec<Draft>, PublishError> {
+    let (name, current) = (intent.name.as_str(), planning.current);
+    check_signers(intent)?;
+    let before = current.targets()?;
+    let keys: Vec<PublicKey> = intent.signers.iter().map(|member| member.key.clone()).collect();
+    let mut targets = TargetsEditor::next(TARGETS, before);
+    targets
+        .set_version((planning.version)(TARGETS))
+        .set_expires(planning.now.plus_days(planning.expiries.targets_days))
+        .set_delegation(&NewDelegation {
+            name,
+            keys: &keys,
+            threshold: intent.threshold,
+            coverage: Coverage::Paths(vec![format!("{name}/*/*/*")]),
+            terminating: true,
+        })?;
+    let mut members = extension::members(before);
+    let others = before.delegations().into_iter().flat_map(|all| all.roles());
+    let staying = others.filter(|role| role.name != name).flat_map(|role| role.keys.keyids.clone()).collect();
+    set_holders(&mut members, &staying, &intent.signers)?;
+    set_separation(&mut members, name, intent.separation);
+    targets.set_extension(EXTENSION, Json::Object(members));
+    for member in &intent.signers {
+        if let Some(pair) = &member.pair {
+            targets.set_pair(&member.key, Some(pair))?;
+        }
+    }
+    let mut role = match current.product(name) {
+        Ok(role) => TargetsEditor::next(name, role),
+        Err(_) => TargetsEditor::new(name, planning.now),
+    };
+    role.set_version((planning.version)(name))
+        .set_expires(planning.now.plus_days(planning.expiries.product_days));
+    Ok(vec![targets.finish()?, role.finish()?])
+}
+
+fn check_signers(intent: &ProductIntent) -> Result<(), PublishError> {
+    let (threshold, keys) = (intent.threshold, intent.signers.len());
+    if threshold == 0 || threshold as usize > keys {
+        return Err(PublishError::Threshold { threshold, keys });
+    }
+    let people: BTreeSet<&str> = intent.signers.iter().map(|member| member.holder.as_str()).collect();
+    if intent.separation && (people.len() < 2 || people.len() < threshold as usize) {
+        let reason =
+            "the rule of separation needs signers of at least two people, and as many as the threshold";
+        return Err(PublishError::ProposalUsage { reason });
+    }
+    Ok(())
+}
+
+/// Writes whether changes of the product need another person than their proposer.
+fn set_separation(members: &mut BTreeMap<String, Json>, product: &str, separation: bool) {
+    let mut products = members.get(PRODUCTS).and_then(Json::as_object).cloned().unwrap_or_default();
+    let mut said = products.get(product).and_then(Json::as_object).cloned().unwrap_or_default();
+    match separation {
+        true => said.insert(SEPARATION.to_owned(), Json::from(true)),
+        false => said.remove(SEPARATION),
+    };
+    match said.is_empty() {
+        true => products.remove(product),
+        false => products.insert(product.to_owned(), Json::Object(said)),
+    };
+    match products.is_empty() {
+        true => members.remove(PRODUCTS),
+        false => members.insert(PRODUCTS.to_owned(), Json::Object(products)),
+    };
 }
 
 /// The product's signers: those given, or new ones.

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use countersign_base::Sha256Digest;
 use countersign_base::name::{Channel, FileName, Platform, ProductName, TargetPath, Version};
 use countersign_base::text::escape;
-use countersign_tuf::Targets;
-use countersign_tuf::editor::{Draft, TargetsEditor};
+use countersign_store::Disk;
+use countersign_tuf::editor::TargetsEditor;
 use countersign_tuf::metadata::{Hashes, ROOT, TARGETS, TargetFile};
 use countersign_verify::{FileMode, ReleaseInfo};
 
-use crate::act::{self, Act, Change, Publication, Signed, Site, StagedTarget};
+use crate::act::{self, Act, Change, Publication, StagedTarget};
 use crate::current::Current;
 use crate::error::PublishError;
-use crate::keyring::{Keyring, as_dyn, listed};
+use crate::keyring::{Keyring, listed};
 use crate::online::Online;
+use crate::proposal::{AtOnce, FileIntent, Intent, Plan, PlannedFile, Planning, ReleaseIntent};
 use crate::publisher::Publisher;
-use crate::staging::{Copied, check_source};
+use crate::staging::{Copied, Digests, check_source, copy_by_digest};
 
 /// Most files in one release.
 pub const MAX_FILES: usize = 1024;
@@ -103,12 +104,12 @@ impl Publisher<'_> {
         if let Some(path) = paths.iter().find(|path| role.target(&path.to_string()).is_some()) {
             return Err(PublishError::VersionExists { path: path.clone() });
         }
-        let mut keyring = Keyring::open(&site.keys, &mut *self.ask)?;
+        let mut keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
         let online = Online { site, root: current.root(), current: Some(&current) };
         online.check_keys(&keyring)?;
         let (keys, threshold) = signers(&current, name)?;
         // Passphrases are asked for before the copying, so that nobody waits for a large file to be asked.
-        let signers = keyring.signers(name, &keys, threshold)?;
+        keyring.signers(name, &keys, threshold)?;
 
         let act =
             Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
@@ -117,27 +118,109 @@ impl Publisher<'_> {
             let mut hear = |done, total| progress(Progress { file, done, total });
             copies.push(act.staging().copy(file, &mut hear)?);
         }
-        let version = act.next_version(name, current.version(name));
-        let mut draft = draft(site, options, role, version, &paths, &copies)?;
-        draft.sign(&as_dyn(&signers))?;
-        let signed_by = draft.signatures().map(|(keyid, _)| keyid.to_owned()).collect();
-        let document = Signed { role: name.to_owned(), version, bytes: draft.to_bytes()? };
-
-        let (files, targets) = place(site, paths, copies);
-        let change = Change { documents: vec![document], targets, renew_snapshot: false };
+        let intent = Intent::Release(intent(options, &paths, &copies));
+        let at_once = AtOnce { site, current: &current, intent: &intent };
+        let (documents, plan) = at_once.sign(&act, &mut keyring)?;
+        let signed = plan.drafts.iter().find(|draft| draft.role() == name);
+        let signers = signed.map(|draft| draft.signatures().map(|(keyid, _)| keyid.to_owned()).collect());
+        let placed = plan.files.iter().zip(&copies);
+        let place = |(file, copy): (&PlannedFile, &Copied)| StagedTarget {
+            from: copy.path.clone(),
+            to: file.place(&site.layout),
+        };
+        let change = Change { documents, targets: placed.map(place).collect(), renew_snapshot: false };
         let publication = act.publish(change, &online, &mut keyring, &mut *self.connect)?;
-        Ok(Released { files, signers: signed_by, threshold, publication })
+        let released = |(path, copy): (TargetPath, &Copied)| {
+            let Digests { length, sha256, mode, .. } = copy.digests;
+            ReleasedFile { path, length, sha256, mode }
+        };
+        let files = paths.into_iter().zip(&copies).map(released).collect();
+        Ok(Released { files, signers: signers.unwrap_or_default(), threshold, publication })
+    }
+}
+
+/// What a release is, once its files are copied.
+fn intent(options: &ReleaseOptions<'_>, paths: &[TargetPath], copies: &[Copied]) -> ReleaseIntent {
+    let file = |(path, copy): (&TargetPath, &Copied)| {
+        let Digests { length, sha256, sha512, mode } = copy.digests;
+        FileIntent { name: path.name.clone(), length, sha256, sha512, mode }
+    };
+    ReleaseIntent {
+        product: options.product.clone(),
+        version: options.version.clone(),
+        platform: options.platform.clone(),
+        channel: options.channel.clone(),
+        files: paths.iter().zip(copies).map(file).collect(),
+    }
+}
+
+/// Copies the files of a release to `folder`, each under its SHA-256, and says what the release is.
+///
+/// # Errors
+/// As [`Publisher::release`], of the files.
+pub(crate) fn read_release(
+    disk: &dyn Disk,
+    options: &ReleaseOptions<'_>,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<ReleaseIntent, PublishError> {
+    let paths = target_paths(options)?;
+    let mut copies = Vec::with_capacity(paths.len());
+    for file in options.files {
+        let mut hear = |done, total| progress(Progress { file, done, total });
+        copies.push(copy_by_digest(disk, file, folder, &mut hear)?);
+    }
+    Ok(intent(options, &paths, &copies))
+}
+
+/// The product's next file, which lists the release.
+///
+/// # Errors
+/// `publish-product-unknown`, `publish-version-exists`, `usage` for no file, too many, or two of one name.
+pub(crate) fn plan(planning: &Planning<'_>, intent: &ReleaseIntent) -> Result<Plan, PublishError> {
+    let name = intent.product.as_str();
+    let role = planning.current.product(name)?;
+    check_number(intent.files.len())?;
+    let mut editor = TargetsEditor::next(name, role);
+    editor
+        .set_version((planning.version)(name))
+        .set_expires(planning.now.plus_days(planning.expiries.product_days));
+    let (mut names, mut files) = (BTreeSet::new(), Vec::with_capacity(intent.files.len()));
+    for file in &intent.files {
+        if !names.insert(&file.name) {
+            return Err(PublishError::FileTwice { name: escape(file.name.as_str()) });
+        }
+        let path = TargetPath {
+            product: intent.product.clone(),
+            version: intent.version.clone(),
+            platform: intent.platform.clone(),
+            name: file.name.clone(),
+        };
+        let target = path.to_string();
+        if role.target(&target).is_some() {
+            return Err(PublishError::VersionExists { path });
+        }
+        let info = ReleaseInfo { channel: intent.channel.clone(), mode: file.mode };
+        let hashes = Hashes { sha256: Some(file.sha256), sha512: Some(file.sha512), others: false };
+        let entry = TargetFile { length: file.length, hashes, custom: Some(info.to_custom()) };
+        editor.set_target(&target, &entry)?;
+        let (length, sha256, sha512) = (file.length, file.sha256, file.sha512);
+        files.push(PlannedFile { target, length, sha256, sha512 });
+    }
+    Ok(Plan { drafts: vec![editor.finish()?], files })
+}
+
+fn check_number(files: usize) -> Result<(), PublishError> {
+    match files {
+        0 => Err(PublishError::NoFiles),
+        1..=MAX_FILES => Ok(()),
+        _ => Err(PublishError::TooManyFiles { limit: MAX_FILES }),
     }
 }
 
 /// The target path of each file.
 fn target_paths(options: &ReleaseOptions<'_>) -> Result<Vec<TargetPath>, PublishError> {
-    if options.files.is_empty() {
-        return Err(PublishError::NoFiles);
-    }
-    if options.files.len() > MAX_FILES {
-        return Err(PublishError::TooManyFiles { limit: MAX_FILES });
-    }
+    check_number(options.files.len())?;
     let mut names = BTreeSet::new();
     let mut paths = Vec::with_capacity(options.files.len());
     for file in options.files {
@@ -163,34 +246,4 @@ fn signers(current: &Current, name: &str) -> Result<(Vec<countersign_crypto::Pub
     let delegations = current.targets()?.delegations().ok_or_else(unknown)?;
     let keys = delegations.role_keys(name).ok_or_else(unknown)?;
     Ok((listed(delegations.keys(), keys), keys.threshold))
-}
-
-/// The next version of the product's role.
-fn draft(
-    site: &Site,
-    options: &ReleaseOptions<'_>,
-    role: &Targets,
-    version: u64,
-    paths: &[TargetPath],
-    copies: &[Copied],
-) -> Result<Draft, PublishError> {
-    let mut editor = TargetsEditor::next(options.product.as_str(), role);
-    editor.set_version(version).set_expires(site.now.plus_days(site.expiries.product_days));
-    for (path, copy) in paths.iter().zip(copies) {
-        let info = ReleaseInfo { channel: options.channel.clone(), mode: copy.mode };
-        let hashes = Hashes { sha256: Some(copy.sha256), sha512: Some(copy.sha512), others: false };
-        let file = TargetFile { length: copy.length, hashes, custom: Some(info.to_custom()) };
-        editor.set_target(&path.to_string(), &file)?;
-    }
-    Ok(editor.finish()?)
-}
-
-/// What was released, and where each copy goes.
-fn place(site: &Site, paths: Vec<TargetPath>, copies: Vec<Copied>) -> (Vec<ReleasedFile>, Vec<StagedTarget>) {
-    let each = |(path, copy): (TargetPath, Copied)| {
-        let to = site.layout.target_file(&path, &copy.sha256);
-        let file = ReleasedFile { path, length: copy.length, sha256: copy.sha256, mode: copy.mode };
-        (file, StagedTarget { from: copy.path, to })
-    };
-    paths.into_iter().zip(copies).map(each).unzip()
 }

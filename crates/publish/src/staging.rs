@@ -16,6 +16,7 @@ use countersign_store::{Disk, DiskFile, StoreError, durable};
 use countersign_verify::{FileMode, MAX_ARTIFACT_BYTES};
 
 use crate::error::PublishError;
+use crate::proposal::PlannedFile;
 
 /// Bytes read, hashed and written at a time; the memory that a release of any size takes.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -27,14 +28,28 @@ pub(crate) const PUBLIC_MODE: u32 = 0o644;
 pub(crate) struct Copied {
     /// Where the copy is.
     pub path: PathBuf,
+    /// What was copied.
+    pub digests: Digests,
+}
+
+/// What a file is, learned while it was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Digests {
     /// Length in bytes.
     pub length: u64,
-    /// SHA-256 of what was copied.
+    /// SHA-256.
     pub sha256: Sha256Digest,
-    /// SHA-512 of what was copied.
+    /// SHA-512.
     pub sha512: Sha512Digest,
-    /// What the source's permission bits say.
+    /// What the permission bits say.
     pub mode: FileMode,
+}
+
+impl Digests {
+    /// Whether it is the file that a proposal means. Its permission bits mean nothing: they do not travel.
+    pub(crate) fn is(&self, planned: &PlannedFile) -> bool {
+        (self.length, self.sha256, self.sha512) == (planned.length, planned.sha256, planned.sha512)
+    }
 }
 
 /// The staging folder, while the repository's lock is held.
@@ -75,37 +90,13 @@ impl<'d> Staging<'d> {
         source: &Path,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Copied, PublishError> {
-        let (mut input, info) = open_regular(source)?;
-        let unreadable = |source: &Path| {
-            let path = source.to_owned();
-            move |source| PublishError::FileUnreadable { path, source }
-        };
-        if info.len() > MAX_ARTIFACT_BYTES {
-            return Err(PublishError::FileTooLarge { path: source.to_owned(), limit: MAX_ARTIFACT_BYTES });
-        }
+        let opened = open_regular(source)?;
         let (path, mut output) = self.create()?;
-        let (mut sha256, mut sha512, mut length) = (Sha256::new(), Sha512::new(), 0);
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let filled = read_full(&mut input, &mut chunk).map_err(unreadable(source))?;
-            if filled == 0 {
-                break;
-            }
-            let bytes = &chunk[..filled];
-            sha256.update(bytes);
-            sha512.update(bytes);
-            self.disk.write(&mut output, bytes).map_err(StoreError::io("write", &path))?;
-            length += filled as u64;
-            progress(length, info.len().max(length));
-        }
-        let now = input.metadata().map_err(unreadable(source))?;
-        let before = (info.len(), info.mtime(), info.mtime_nsec());
-        if length != info.len() || before != (now.len(), now.mtime(), now.mtime_nsec()) {
-            return Err(unreadable(source)(io::Error::other("it was changed while it was read")));
-        }
+        let digests = hash_into(source, opened, progress, &mut |bytes| {
+            self.disk.write(&mut output, bytes).map_err(StoreError::io("write", &path))
+        })?;
         self.disk.sync(&output).map_err(StoreError::io("sync", &path))?;
-        let mode = FileMode::from_bits(info.mode());
-        Ok(Copied { path, length, sha256: sha256.finish(), sha512: sha512.finish(), mode })
+        Ok(Copied { path, digests })
     }
 
     /// Names need not be durable here: a file counts only once it has been moved.
@@ -115,6 +106,67 @@ impl<'d> Staging<'d> {
         let file = self.disk.create_new(&path, PUBLIC_MODE).map_err(StoreError::io("create", &path))?;
         Ok((path, file))
     }
+}
+
+/// Copies the file at `source` to `folder`, durably and under its SHA-256, hashing what is copied.
+///
+/// # Errors
+/// As [`Staging::copy`].
+pub(crate) fn copy_by_digest(
+    disk: &dyn Disk,
+    source: &Path,
+    folder: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Copied, PublishError> {
+    let opened = open_regular(source)?;
+    let mut staged = durable::Staged::create(disk, folder, PUBLIC_MODE)?;
+    let digests = hash_into(source, opened, progress, &mut |bytes| staged.write_bytes(bytes))?;
+    let path = folder.join(digests.sha256.to_string());
+    staged.replace(&path)?;
+    Ok(Copied { path, digests })
+}
+
+/// Hashes the regular file at `path`.
+///
+/// # Errors
+/// `file-not-found`, `file-unreadable`, `file-not-regular`.
+pub(crate) fn digest_file(path: &Path) -> Result<Digests, PublishError> {
+    hash_into(path, open_regular(path)?, &mut |_, _| {}, &mut |_| Ok(()))
+}
+
+/// Reads a file once, hashing it and handing on each chunk.
+fn hash_into(
+    source: &Path,
+    (mut input, info): (File, fs::Metadata),
+    progress: &mut dyn FnMut(u64, u64),
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<Digests, PublishError> {
+    let unreadable =
+        |error: io::Error| PublishError::FileUnreadable { path: source.to_owned(), source: error };
+    if info.len() > MAX_ARTIFACT_BYTES {
+        return Err(PublishError::FileTooLarge { path: source.to_owned(), limit: MAX_ARTIFACT_BYTES });
+    }
+    let (mut sha256, mut sha512, mut length) = (Sha256::new(), Sha512::new(), 0);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let filled = read_full(&mut input, &mut chunk).map_err(unreadable)?;
+        if filled == 0 {
+            break;
+        }
+        let bytes = &chunk[..filled];
+        sha256.update(bytes);
+        sha512.update(bytes);
+        sink(bytes)?;
+        length += filled as u64;
+        progress(length, info.len().max(length));
+    }
+    let now = input.metadata().map_err(unreadable)?;
+    let before = (info.len(), info.mtime(), info.mtime_nsec());
+    if length != info.len() || before != (now.len(), now.mtime(), now.mtime_nsec()) {
+        return Err(unreadable(io::Error::other("it was changed while it was read")));
+    }
+    let mode = FileMode::from_bits(info.mode());
+    Ok(Digests { length, sha256: sha256.finish(), sha512: sha512.finish(), mode })
 }
 
 /// Refuses what is not a regular file: a link may point elsewhere by the time it is read, a folder or device has

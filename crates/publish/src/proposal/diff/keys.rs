@@ -1,0 +1,250 @@
+//! Keys, thresholds, holders, products and the transparency policy.
+
+use std::collections::BTreeSet;
+
+use countersign_base::Json;
+use countersign_base::text::escape;
+use countersign_crypto::Algorithm;
+use countersign_tuf::metadata::{Key, ROOT, TOP_LEVEL};
+use countersign_verify::EXTENSION;
+use countersign_verify::extension::{HOLDERS, PRODUCTS, SEPARATION};
+
+use super::super::authority::short;
+use super::{Differences, shown};
+
+/// The member of `x-countersign` with second keys (ADR 0009).
+const PAIRS: &str = "pairs";
+/// The member of `x-countersign` with the lines of the policy.
+const POLICY: &str = "policy";
+
+/// Keys and thresholds of the top-level roles, and the policy.
+pub(super) fn root(differences: &mut Differences<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let table = ["keys"];
+    let mut listed = BTreeSet::new();
+    for role in TOP_LEVEL {
+        let (old, new) = differences.at(&["roles", role]);
+        listed.extend(ids(new));
+        if old == new {
+            continue;
+        }
+        let label = if role == ROOT { "root".to_owned() } else { format!("the {role} role") };
+        lines.extend(group(differences, &table, &label, old, new));
+        for member in ["keyids", "threshold"] {
+            differences.take(&["roles", role, member]);
+        }
+    }
+    lines.extend(holders_and_pairs(differences, &table, &listed));
+    lines.extend(policy(differences));
+    lines
+}
+
+/// Products: who signs them, and whether a second person must agree.
+pub(super) fn targets(differences: &mut Differences<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let table = ["delegations", "keys"];
+    let (old, new) = differences.at(&["delegations", "roles"]);
+    let roles = |value: Option<&Json>| value.and_then(Json::as_array).unwrap_or_default().to_vec();
+    let (before, after) = (roles(old), roles(new));
+    let name = |role: &Json| role.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let find = |roles: &[Json], wanted: &str| roles.iter().find(|role| name(role) == wanted).cloned();
+    for role in &after {
+        let (product, was) = (name(role), find(&before, &name(role)));
+        if was.as_ref() == Some(role) {
+            continue;
+        }
+        let label = format!("the product {}", escape(&product));
+        if was.is_none() {
+            lines.push(format!("adds {label}"));
+        }
+        lines.extend(group(differences, &table, &label, was.as_ref(), Some(role)));
+        lines.extend(other_members(&label, was.as_ref(), role));
+    }
+    for role in before.iter().filter(|role| find(&after, &name(role)).is_none()) {
+        lines.push(format!("removes the product {} and all that it lists", escape(&name(role))));
+    }
+    let order = |roles: &[Json], others: &[Json]| -> Vec<String> {
+        roles.iter().map(name).filter(|role| find(others, role).is_some()).collect()
+    };
+    if order(&before, &after) != order(&after, &before) {
+        lines
+            .push(format!("changes the order of the products to {}", shown(&Json::from(order(&after, &[])))));
+    }
+    if before != after {
+        differences.take(&["delegations", "roles"]);
+    }
+    let listed = after.iter().flat_map(|role| ids(Some(role))).collect();
+    lines.extend(holders_and_pairs(differences, &table, &listed));
+    for product in differences.names(&[EXTENSION, PRODUCTS]) {
+        let at = [EXTENSION, PRODUCTS, product.as_str(), SEPARATION];
+        let (old, new) = differences.at(&at);
+        if old == new {
+            continue;
+        }
+        let product = escape(&product);
+        match new.map(Json::as_bool) {
+            Some(Some(true)) => {
+                lines.push(format!("asks for another person than the proposer in every change of {product}"))
+            }
+            None | Some(Some(false)) => lines
+                .push(format!("no longer asks for another person than the proposer in changes of {product}")),
+            Some(None) => continue,
+        }
+        differences.take(&at);
+    }
+    lines
+}
+
+/// The key ids that a role lists.
+fn ids(role: Option<&Json>) -> Vec<String> {
+    let ids = role.and_then(|role| role.get("keyids")).and_then(Json::as_array).unwrap_or_default();
+    ids.iter().filter_map(Json::as_str).map(str::to_owned).collect()
+}
+
+/// Keys that come, go, and the threshold.
+fn group(
+    differences: &Differences<'_>,
+    table: &[&str],
+    label: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+) -> Vec<String> {
+    let (before, after) = (ids(old), ids(new));
+    let mut lines = Vec::new();
+    for id in after.iter().filter(|id| !before.contains(id)) {
+        lines.push(format!("lets {} sign {label}: {}", name(differences, id), key(differences, table, id)));
+    }
+    for id in before.iter().filter(|id| !after.contains(id)) {
+        lines.push(format!("no longer lets {} sign {label}: key {}", name(differences, id), escape(id)));
+    }
+    let threshold =
+        |role: Option<&Json>| role.and_then(|role| role.get("threshold")).and_then(Json::as_integer);
+    match (threshold(old), threshold(new)) {
+        (None, Some(new)) => lines.push(format!("{label} needs {new} of {} signatures", after.len())),
+        (Some(old), Some(new)) if old != new || before.len() != after.len() => lines.push(format!(
+            "{label} needs {new} of {} signatures; it was {old} of {}",
+            after.len(),
+            before.len()
+        )),
+        _ => {}
+    }
+    lines
+}
+
+/// Members of a delegation beyond its keys: what it covers, and whatever else there is.
+fn other_members(label: &str, old: Option<&Json>, new: &Json) -> Vec<String> {
+    let said = ["name", "keyids", "threshold"];
+    let members = |role: Option<&Json>| role.and_then(Json::as_object).cloned().unwrap_or_default();
+    let (before, after) = (members(old), members(Some(new)));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed = names
+        .into_iter()
+        .filter(|name| !said.contains(&name.as_str()) && before.get(*name) != after.get(*name));
+    changed
+        .map(|name| match after.get(name) {
+            Some(value) => format!("sets `{}` of {label} to {}", escape(name), shown(value)),
+            None => format!("removes `{}` of {label}", escape(name)),
+        })
+        .collect()
+}
+
+/// Whose keys they are, second keys, and keys in the table that are of no use.
+fn holders_and_pairs(
+    differences: &mut Differences<'_>,
+    table: &[&str],
+    listed: &BTreeSet<String>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for id in differences.names(&[EXTENSION, HOLDERS]) {
+        let at = [EXTENSION, HOLDERS, id.as_str()];
+        let (old, new) = differences.at(&at);
+        let was_listed = differences.at(&[table, &[id.as_str()]].concat()).0.is_some();
+        match (old.and_then(Json::as_str), new.and_then(Json::as_str)) {
+            // Said where the key comes or goes.
+            (None, Some(_)) if !was_listed && listed.contains(&id) => {}
+            (Some(_), None) if new.is_none() && !listed.contains(&id) => {}
+            (old, Some(new)) => {
+                let was = old.map_or_else(|| "nobody".to_owned(), escape);
+                lines.push(format!(
+                    "says that the key {} is of {}; it was of {was}",
+                    escape(&id),
+                    escape(new)
+                ));
+            }
+            (Some(old), None) if new.is_none() => {
+                lines.push(format!("no longer says that the key {} is of {}", escape(&id), escape(old)));
+            }
+            _ => continue,
+        }
+        differences.take(&at);
+    }
+    for id in differences.names(&[EXTENSION, PAIRS]) {
+        let at = [EXTENSION, PAIRS, id.as_str()];
+        let who = name(differences, &id);
+        match differences.at(&at) {
+            (_, Some(new)) => {
+                lines.push(format!("asks {who} to sign with a second key as well: {}", second(new)));
+            }
+            (Some(_), None) => lines.push(format!("asks {who} for one key only; it was two")),
+            (None, None) => {}
+        }
+        differences.take(&at);
+    }
+    for id in differences.names(table) {
+        let at = [table, &[id.as_str()]].concat();
+        let (_, new) = differences.at(&at);
+        if new.is_some() && !listed.contains(&id) {
+            lines.push(format!("lists a key that no role uses: {}", escape(&id)));
+        }
+        differences.take(&at);
+    }
+    lines
+}
+
+/// The lines of the policy that come and go.
+fn policy(differences: &mut Differences<'_>) -> Vec<String> {
+    let at = [EXTENSION, POLICY];
+    let (old, new) = differences.at(&at);
+    let text = |value: Option<&Json>| -> Option<Vec<String>> {
+        let lines = value?.as_array()?.iter().map(|line| line.as_str().map(escape));
+        lines.collect()
+    };
+    let (Some(before), Some(after)) = (text(old), text(new)) else { return Vec::new() };
+    let mut lines = Vec::new();
+    for line in after.iter().filter(|line| !before.contains(line)) {
+        lines.push(format!("adds to the transparency policy: {line}"));
+    }
+    for line in before.iter().filter(|line| !after.contains(line)) {
+        lines.push(format!("removes from the transparency policy: {line}"));
+    }
+    if lines.is_empty() && before != after {
+        lines.push(format!("writes the transparency policy anew: {}", after.join(" / ")));
+    }
+    differences.take(&at);
+    lines
+}
+
+/// Whose key it is, by the new file or else the old.
+fn name(differences: &Differences<'_>, id: &str) -> String {
+    let (old, new) = differences.at(&[EXTENSION, HOLDERS, id]);
+    let holder = new.or(old).and_then(Json::as_str);
+    holder.map_or_else(|| format!("the holder of {}", short(&escape(id))), escape)
+}
+
+/// A key that comes, whole, so that it can be compared with what its holder says.
+fn key(differences: &Differences<'_>, table: &[&str], id: &str) -> String {
+    let (_, new) = differences.at(&[table, &[id]].concat());
+    let public = new.and_then(|json| Key::read(id, json).ok()).and_then(|key| key.usable().cloned());
+    match public {
+        Some(public) if public.algorithm() == Algorithm::Ed25519 => public.to_string(),
+        Some(public) => format!("{} key {}", public.algorithm(), escape(id)),
+        None => format!("key {}, of a kind that is not known here", escape(id)),
+    }
+}
+
+/// A second key: its kind and its id, which is its digest.
+fn second(json: &Json) -> String {
+    let id = countersign_crypto::sha256(&countersign_base::canonical::olpc(json));
+    let scheme = json.get("scheme").and_then(Json::as_str).unwrap_or_default();
+    format!("{} key {id}", escape(scheme))
+}

@@ -1,0 +1,173 @@
+//! What a proposal changes, for whoever signs it. Computed from the old and the new metadata, never read from a file.
+
+use core::fmt;
+
+use countersign_base::text::escape;
+use countersign_base::{Anchor, Sha256Digest, Timestamp};
+use countersign_tuf::Role as _;
+use countersign_tuf::editor::Draft;
+use countersign_tuf::metadata::{ROOT, TARGETS};
+
+use super::Proposal;
+use super::approval::BadApproval;
+use super::authority::{Authority, GroupStatus, Person, RoleStatus};
+use super::diff::changes;
+use super::statement::Statement;
+use crate::current::Current;
+use crate::error::PublishError;
+
+/// A proposal in plain words. All text in it is safe on a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// What it is for, in a few words.
+    pub what: String,
+    /// The repository that it is for.
+    pub repository: Anchor,
+    /// Which proposal it is.
+    pub digest: Sha256Digest,
+    /// Who proposes it.
+    pub proposer: String,
+    /// Why.
+    pub why: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it can no longer be signed or published.
+    pub expires: Timestamp,
+    /// Whether that time has come.
+    pub expired: bool,
+    /// What changes, role by role.
+    pub roles: Vec<RoleSummary>,
+    /// Signatures that do not count.
+    pub bad: Vec<BadApproval>,
+}
+
+/// What changes in one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleSummary {
+    /// The version that it follows; `None` if the role is new.
+    pub replaces: Option<u64>,
+    /// When the new version expires.
+    pub good_until: Timestamp,
+    /// The changes, a line each.
+    pub changes: Vec<String>,
+    /// Who has signed, and who may.
+    pub status: RoleStatus,
+}
+
+impl Summary {
+    pub(super) fn of(proposal: &Proposal, now: Timestamp) -> Result<Self, PublishError> {
+        let mut summary = new(&proposal.statement, &proposal.old, &proposal.drafts, now)?;
+        summary.bad = proposal.bad()?;
+        Ok(summary)
+    }
+
+    /// Whether enough have signed all of it.
+    pub fn is_complete(&self) -> bool {
+        self.roles.iter().all(|role| role.status.is_complete())
+    }
+}
+
+/// The text for a new proposal, which nobody has signed.
+pub(super) fn text(
+    statement: &Statement,
+    old: &Current,
+    drafts: &[Draft],
+    now: Timestamp,
+) -> Result<String, PublishError> {
+    Ok(new(statement, old, drafts, now)?.to_string())
+}
+
+fn new(
+    statement: &Statement,
+    old: &Current,
+    drafts: &[Draft],
+    now: Timestamp,
+) -> Result<Summary, PublishError> {
+    let authority = Authority::new(old, drafts)?;
+    let mut roles = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let role = draft.role();
+        let before = match role {
+            ROOT => Some(old.root().signed()),
+            TARGETS => Some(old.targets()?.signed()),
+            _ => old.product(role).ok().map(|file| file.signed()),
+        };
+        let expires = draft.signed().get("expires").and_then(|text| text.as_str());
+        roles.push(RoleSummary {
+            replaces: before.map(|_| old.version(role)),
+            good_until: expires.and_then(|text| text.parse().ok()).unwrap_or(Timestamp::EPOCH),
+            changes: changes(role, before, draft.signed()),
+            status: authority.status(draft),
+        });
+    }
+    Ok(Summary {
+        what: statement.intent.describe(),
+        repository: statement.repository,
+        digest: statement.digest()?,
+        proposer: escape(&statement.proposer),
+        why: escape(&statement.why),
+        created: statement.created,
+        expires: statement.expires,
+        expired: statement.expires <= now,
+        roles,
+        bad: Vec::new(),
+    })
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.what)?;
+        writeln!(f, "  proposed by {} on {}", self.proposer, self.created)?;
+        if !self.why.is_empty() {
+            writeln!(f, "  because: {}", self.why)?;
+        }
+        let expires = if self.expired { "expired on" } else { "can be signed until" };
+        writeln!(f, "  {expires} {}", self.expires)?;
+        writeln!(f, "  for the repository {}", self.repository)?;
+        writeln!(f, "  proposal {}", self.digest)?;
+        for role in &self.roles {
+            writeln!(f)?;
+            write!(f, "{role}")?;
+        }
+        for bad in &self.bad {
+            let (name, role) = (escape(&bad.name), escape(&bad.role));
+            writeln!(f, "\nthe signature of {name} on {role} does not count: {}", bad.reason)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RoleSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RoleStatus { role, version, groups } = &self.status;
+        let follows = self.replaces.map_or_else(|| ", new".to_owned(), |old| format!(", after {old}"));
+        writeln!(f, "{} version {version}{follows}, good until {}", escape(role), self.good_until)?;
+        for change in &self.changes {
+            writeln!(f, "  {change}")?;
+        }
+        groups.iter().try_for_each(|group| writeln!(f, "  {group}"))
+    }
+}
+
+impl fmt::Display for GroupStatus {
+    /// `needs 2 of 3, has 1: alice; can still sign: bob, carol`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.signed.len() + self.missing.len();
+        let by = if self.by.is_empty() { String::new() } else { format!(" of {}", self.by) };
+        write!(f, "needs {} of {all}{by}, has {}", self.threshold, self.signed.len())?;
+        if !self.signed.is_empty() {
+            write!(f, ": {}", names(&self.signed))?;
+        }
+        if !self.halves.is_empty() {
+            write!(f, "; with one key of two: {}", names(&self.halves))?;
+        }
+        if self.lacks() > 0 {
+            write!(f, "; can still sign: {}", names(&self.missing))?;
+        }
+        Ok(())
+    }
+}
+
+fn names(people: &[Person]) -> String {
+    people.iter().map(|person| escape(&person.name)).collect::<Vec<_>>().join(", ")
+}
