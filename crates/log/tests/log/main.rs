@@ -3,6 +3,7 @@
 mod admission;
 mod crashes;
 mod fsck;
+mod handover;
 mod publishing;
 mod reference;
 mod sequencer;
