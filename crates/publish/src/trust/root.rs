@@ -7,10 +7,10 @@ use countersign_tlog::policy::Policy;
 use countersign_tuf::Root;
 use countersign_tuf::editor::{Draft, RootEditor};
 use countersign_tuf::metadata::{TARGETS, TOP_LEVEL, key_id};
-use countersign_verify::root_policy;
+use countersign_verify::{EXTENSION, root_policy};
 
 use super::handover::check_origin;
-use super::keys::{Extension, parsed};
+use super::keys::{members, parsed};
 use super::policy;
 use super::swap::{lacks, renewed};
 use crate::error::PublishError;
@@ -37,16 +37,14 @@ pub(crate) fn plan_root(planning: &Planning<'_>, change: &RootChange) -> Result<
         let keys: Vec<_> = new.signers.iter().map(|member| member.key.clone()).collect();
         editor.set_role(role, &keys, new.threshold)?;
     }
-    let members: Vec<&Member> = change.roles.values().flat_map(|role| &role.signers).collect();
-    check_members(&members)?;
-    let mut extension = Extension::of(current.root());
-    extension.retain(&listed_after(current.root(), change));
-    members.iter().for_each(|member| extension.name(member));
+    let signers: Vec<Member> = change.roles.values().flat_map(|role| role.signers.iter().cloned()).collect();
+    check_members(&signers)?;
+    let mut members = members(current.root(), &listed_after(current.root(), change), &signers)?;
     if let Some(lines) = &change.policy {
-        extension.set(policy::MEMBER, Json::from(policy::checked_lines(lines)?));
+        members.insert(policy::MEMBER.to_owned(), Json::from(policy::checked_lines(lines)?));
     }
-    extension.write(&mut editor);
-    for member in members {
+    editor.set_extension(EXTENSION, Json::Object(members));
+    for member in signers {
         editor.set_pair(&member.key, member.pair.as_ref())?;
     }
     let draft = checked(editor.finish()?, &current.policy)?;
@@ -73,7 +71,7 @@ pub(super) fn checked(draft: Draft, present: &Policy) -> Result<Draft, PublishEr
 }
 
 /// One key with two holders or two second keys: which of them is meant cannot be told.
-fn check_members(members: &[&Member]) -> Result<(), PublishError> {
+fn check_members(members: &[Member]) -> Result<(), PublishError> {
     let mut known = BTreeMap::new();
     for member in members {
         if known.insert(&member.key, member).is_some_and(|other| other != member) {

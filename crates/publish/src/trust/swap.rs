@@ -7,8 +7,9 @@ use countersign_crypto::PublicKey;
 use countersign_tuf::editor::{Draft, NewDelegation, RootEditor, TargetsEditor};
 use countersign_tuf::metadata::{KeyTable, RoleKeys, TARGETS, TOP_LEVEL, key_id};
 use countersign_tuf::{Root, Targets};
+use countersign_verify::EXTENSION;
 
-use super::keys::{Extension, Listed, first, listed, parsed};
+use super::keys::{Listed, first, listed, members, parsed};
 use super::{policy, root};
 use crate::current::Current;
 use crate::error::PublishError;
@@ -57,10 +58,8 @@ impl Swap<'_> {
         Ok(found.then_some(after))
     }
 
-    fn name_holder(&self, extension: &mut Extension) {
-        if let Some(to) = self.to {
-            extension.name(to);
-        }
+    fn comes(&self) -> Vec<Member> {
+        self.to.cloned().into_iter().collect()
     }
 }
 
@@ -145,15 +144,12 @@ fn in_root(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, Pub
     for (role, keys, threshold) in &changed {
         editor.set_role(role, &first(keys), *threshold)?;
     }
-    let mut extension = Extension::of(root);
-    if !changed.is_empty() {
-        extension.retain(&ids_without(root.keys(), swap.from));
-        swap.name_holder(&mut extension);
-    }
+    let comes = if changed.is_empty() { Vec::new() } else { swap.comes() };
+    let mut members = members(root, &ids_without(root.keys(), swap.from), &comes)?;
     if let Some(lines) = policy {
-        extension.set(policy::MEMBER, Json::from(lines));
+        members.insert(policy::MEMBER.to_owned(), Json::from(lines));
     }
-    extension.write(&mut editor);
+    editor.set_extension(EXTENSION, Json::Object(members));
     for listed in changed.iter().flat_map(|(_, keys, _)| keys) {
         editor.set_pair(&listed.key, listed.pair.as_ref())?;
     }
@@ -183,10 +179,10 @@ fn in_targets(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, 
     editor
         .set_version((planning.version)(TARGETS))
         .set_expires(planning.now.plus_days(planning.expiries.targets_days));
-    let mut extension = Extension::of(targets);
-    extension.retain(&ids_without(delegations.keys(), swap.from));
-    swap.name_holder(&mut extension);
-    extension.write(&mut editor);
+    let members = members(targets, &ids_without(delegations.keys(), swap.from), &swap.comes())?;
+    if !members.is_empty() {
+        editor.set_extension(EXTENSION, Json::Object(members));
+    }
     for listed in &changed {
         editor.set_pair(&listed.key, listed.pair.as_ref())?;
     }
