@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::{fuzz, peers, sh, tidy};
 
+/// Our client with the command line of tuf-conformance; the differential tests drive it.
+const TUF_CLIENT: &str = "countersign-testkit/tuf-client";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Passed,
@@ -73,6 +76,8 @@ pub(crate) fn run(root: &Path) -> bool {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--features",
+            TUF_CLIENT,
             "--locked",
             "--quiet",
             "--",
@@ -91,7 +96,8 @@ pub(crate) fn run(root: &Path) -> bool {
     }
     report.step("tests", || {
         let mut test = sh::cargo(root);
-        test.args(["test", "--workspace", "--locked", "--quiet"]).env("COUNTERSIGN_PEERS", &peers.bin);
+        test.args(["test", "--workspace", "--locked", "--quiet", "--features", TUF_CLIENT])
+            .env("COUNTERSIGN_PEERS", &peers.bin);
         sh::passes(&mut test)
     });
     if fuzz::is_possible() {

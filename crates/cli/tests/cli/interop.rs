@@ -2,6 +2,8 @@
 //!
 //! They are installed by `cargo xtask peers`; see tests/peers/README.md for what each is.
 
+mod tuf;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +16,7 @@ use countersign_testkit::peers;
 use countersign_testkit::sim::log::{Named, to_base64};
 
 use crate::lab::{Lab, REPO, Run};
-use crate::publisher::{Publisher, active, files, text};
+use crate::publisher::{Publisher, active, text};
 use crate::server::{Process, serve};
 
 const SEED: [u8; 32] = [7; 32];
@@ -60,32 +62,6 @@ fn log_key(publisher: &Publisher) -> String {
         None => serde_json::from_value(policy).unwrap(),
     };
     lines.iter().find_map(|line| line.strip_prefix("log ")).unwrap().split(' ').next().unwrap().to_owned()
-}
-
-#[test]
-fn python_tuf_refreshes_and_downloads_from_our_server() {
-    let Some(client) = peers::find("tuf-client") else { return };
-    let publisher = Publisher::with(&["1.0.0", "1.1.0"]);
-    let server = serve(&publisher.repo());
-    let machine = Lab::new();
-    let root = machine.path("1.root.json");
-    fs::write(&root, get(server.url(), "metadata/1.root.json")).unwrap();
-    let run = |target: &str| {
-        let mut command = Command::new(&client);
-        command.arg(&root).arg(format!("{}/metadata/", server.url()));
-        command.arg(format!("{}/targets/", server.url())).arg(machine.path("tuf")).arg(target);
-        command
-    };
-    let said = told(&mut run("node/1.1.0/linux-amd64/data.bin"));
-    assert!(said.starts_with("refreshed\n"), "{said}");
-    let path = said.trim_end().rsplit(' ').next().unwrap();
-    assert_eq!(fs::read(path).unwrap(), files("1.1.0")["data.bin"].0);
-    // Its refusal is its own: the same client, a target that nobody released.
-    let refused = output(&mut run("node/9.9.9/linux-amd64/data.bin"));
-    assert_eq!(refused.status.code(), Some(1), "{}", text_of(&refused.stderr));
-    // It follows us to the next release.
-    publisher.release("1.2.0").ok();
-    told(&mut run("node/1.2.0/linux-amd64/node"));
 }
 
 #[test]
