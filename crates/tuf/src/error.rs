@@ -303,6 +303,8 @@ impl Explain for TufError {
             Self::UnsafeName { .. } => code::TUF_NAME_UNSAFE,
             Self::Threshold { .. } | Self::DuplicateSignature { .. } => code::TUF_THRESHOLD,
             Self::ThresholdInvalid { .. } | Self::ThresholdUnreachable { .. } => code::TUF_THRESHOLD_INVALID,
+            // A weak key is called so wherever it stands (attack V21).
+            Self::Key { source, .. } if source.code() == code::KEY_WEAK => code::KEY_WEAK,
             Self::RoleMissing(_)
             | Self::NoKeys(_)
             | Self::Key { .. }

@@ -167,7 +167,7 @@ fn m12_a_key_whose_bytes_type_and_scheme_do_not_fit() {
         (&["keyval", "public"][..], Json::from(ecdsa.clone())),
         (&["keyval", "public"], Json::from("00")),
         (&["keyval", "public"], Json::from("not hex")),
-        (&["keyval", "public"], Json::from("0".repeat(64))),
+        (&["keyval", "public"], Json::from("f".repeat(64))),
         (&["keytype"], Json::from("rsa")),
         (&["scheme"], Json::from("ecdsa-sha2-nistp256")),
         (&["scheme"], Json::from("rsassa-pss-sha256")),

@@ -20,6 +20,7 @@ mod metadata_files;
 mod metadata_freshness;
 mod metadata_roots;
 mod publisher_witness;
+mod signature_maths;
 mod slow;
 mod witness;
 
