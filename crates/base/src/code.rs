@@ -208,7 +208,7 @@ codes! {
     PUBLISH_STORAGE_FAILED = "publish-storage-failed", Unavailable, "the repository could not be written";
 
     // Keys.
-    KEY_NOT_FOUND = "key-not-found", Usage, "a key that is needed is not in the keys directory";
+    KEY_NOT_FOUND = "key-not-found", Usage, "a key that is needed is not where it was looked for";
     KEY_MALFORMED = "key-malformed", Usage, "a key file is damaged or not a key";
     KEY_PASSPHRASE_WRONG = "key-passphrase-wrong", Usage, "the passphrase does not open the key";
     KEY_PASSPHRASE_MISSING = "key-passphrase-missing", Usage, "a passphrase is needed and none can be asked for";
