@@ -339,9 +339,15 @@ impl KeyDir {
 
     /// What the `.pub` says, `None` unless the key is complete.
     fn read_info(&self, name: &KeyName) -> Result<Option<KeyInfo>, KeysError> {
-        let secret = files::exists(&self.secret_path(name))?;
-        let Some(info) = self.read_public(name)? else { return Ok(None) };
-        Ok((secret || info.place != Place::File).then_some(info))
+        if files::exists(&self.secret_path(name))? {
+            return self.read_public(name);
+        }
+        let Some(bytes) = files::read(&self.public_path(name), Access::Everyone)? else { return Ok(None) };
+        // Without a secret it is a key that is elsewhere, or somebody else's file and not ours to judge.
+        if !says_place(&bytes) {
+            return Ok(None);
+        }
+        self.read_public(name)
     }
 
     /// What the `.pub` says.
@@ -412,6 +418,12 @@ impl KeyDir {
     fn public_path(&self, name: &KeyName) -> PathBuf {
         files::path_in(&self.path, name.as_str(), PUBLIC)
     }
+}
+
+/// Whether a `.pub` says that its key is elsewhere.
+fn says_place(bytes: &[u8]) -> bool {
+    let document: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    document.is_some_and(|document| document.get("place").is_some())
 }
 
 fn is_post_quantum(algorithm: Algorithm) -> bool {

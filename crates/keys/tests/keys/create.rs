@@ -19,14 +19,15 @@ fn every_scheme_that_signs_can_be_kept_and_opened() {
     let scene = Scene::new();
     let product = "node".parse().unwrap();
     for algorithm in Algorithm::ALL {
-        let new = NewKey {
+        let asked = NewKey {
             name: algorithm.name(),
             stage: Stage::Release,
             product: Some(&product),
             holder: "Zoë of the build team",
             algorithm,
+            ..new("")
         };
-        let made = scene.keys.create(&new, now(), Protection::Unencrypted);
+        let made = scene.keys.create(&asked, now(), Protection::Unencrypted);
         if !algorithm.can_sign() {
             assert_eq!(code(made), code::USAGE);
             continue;
@@ -36,8 +37,8 @@ fn every_scheme_that_signs_can_be_kept_and_opened() {
             (info.stage, info.product.as_ref(), info.created),
             (Stage::Release, Some(&product), now())
         );
-        assert_eq!(info.holder, new.holder);
-        assert_eq!(scene.keys.find(new.name).unwrap(), info);
+        assert_eq!(info.holder, asked.holder);
+        assert_eq!(scene.keys.find(asked.name).unwrap(), info);
         assert_eq!(scene.keys.find_public(&info.public).unwrap().as_ref(), Some(&info));
         works(&*scene.open(&info, "").unwrap(), &info);
     }
@@ -216,7 +217,7 @@ fn a_directory_that_went_away_is_a_storage_failure() {
     fs::remove_dir(scene.keys.path()).unwrap();
     let error = scene.keys.create(&new("a"), now(), Protection::Unencrypted).unwrap_err();
     assert_eq!(error.code(), code::KEY_STORAGE_FAILED);
-    assert!(error.to_string().starts_with("could not write to `"), "{error}");
+    assert!(error.to_string().starts_with("cannot create a file in `"), "{error}");
     assert_eq!(code(scene.keys.list()), code::KEY_STORAGE_FAILED);
 }
 

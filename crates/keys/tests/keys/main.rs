@@ -2,9 +2,15 @@
 //! one way.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod asking;
 mod create;
 mod damaged;
+mod escrow;
+mod hybrid;
+mod lifecycle;
 mod open;
 mod place;
 mod scene;
 mod secrecy;
+mod usage;
+mod writes;

@@ -4,9 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use countersign_base::code::{self, Explain};
-use countersign_keys::{KeysError, MAX_PASSPHRASE_BYTES, Passphrase};
+use countersign_keys::{KeyInfo, KeysError, MAX_PASSPHRASE_BYTES, Passphrase};
 
-use crate::scene::{PASSPHRASE, Scene, code, passphrase, works};
+use crate::scene::{PASSPHRASE, Scene, code, now, passphrase, works};
 
 #[test]
 fn the_passphrase_opens_a_sealed_key_and_no_other_does() {
@@ -21,7 +21,8 @@ fn the_passphrase_opens_a_sealed_key_and_no_other_does() {
 fn a_plain_key_asks_for_nothing() {
     let scene = Scene::new();
     let info = scene.plain("a");
-    let signer = scene.keys.signer(&info, &mut |_| panic!("asked for a passphrase")).unwrap();
+    let mut ask = |_: &KeyInfo| panic!("asked for a passphrase");
+    let signer = scene.keys.signer(&info, &mut ask, now()).unwrap();
     works(&*signer, &info);
     assert!(!scene.keys.is_sealed(&info).unwrap());
 }
@@ -33,14 +34,14 @@ fn a_passphrase_asked_once_opens_several_keys() {
     let mut asked = Vec::new();
     let mut held: Option<Passphrase> = None;
     for info in &keys {
-        let mut ask = |info: &countersign_keys::KeyInfo| {
+        let mut ask = |info: &KeyInfo| {
             let answer = held.get_or_insert_with(|| {
                 asked.push(info.name.to_string());
                 passphrase(PASSPHRASE)
             });
             Ok(answer.clone())
         };
-        works(&*scene.keys.signer(info, &mut ask).unwrap(), info);
+        works(&*scene.keys.signer(info, &mut ask, now()).unwrap(), info);
     }
     assert_eq!(asked, ["a"], "the first key was named, the second not asked about");
 }
@@ -50,13 +51,12 @@ fn what_the_callback_says_is_passed_on() {
     let scene = Scene::new();
     let info = scene.sealed("a");
     let mut count = 0;
-    let result = scene.keys.signer(&info, &mut |info| {
+    let mut ask = |info: &KeyInfo| {
         count += 1;
-        Err(KeysError::PassphraseMissing {
-            key: info.name.to_string(),
-            reason: "the input is not a terminal".into(),
-        })
-    });
+        let reason = "the input is not a terminal".to_owned();
+        Err(KeysError::PassphraseMissing { key: info.name.to_string(), reason })
+    };
+    let result = scene.keys.signer(&info, &mut ask, now());
     let error = result.err().unwrap();
     assert_eq!(error.code(), code::KEY_PASSPHRASE_MISSING);
     assert_eq!(error.to_string(), "the key `a` needs a passphrase: the input is not a terminal");
@@ -68,10 +68,11 @@ fn a_wrong_passphrase_is_not_asked_for_again() {
     let scene = Scene::new();
     let info = scene.sealed("a");
     let mut count = 0;
-    let result = scene.keys.signer(&info, &mut |_| {
+    let mut ask = |_: &KeyInfo| {
         count += 1;
         Passphrase::new("wrong".into())
-    });
+    };
+    let result = scene.keys.signer(&info, &mut ask, now());
     assert_eq!((code(result), count), (code::KEY_PASSPHRASE_WRONG, 1));
 }
 

@@ -59,7 +59,7 @@ impl Scene {
 
     /// Opens a key; a passphrase that is asked for is `text`.
     pub(crate) fn open(&self, info: &KeyInfo, text: &str) -> Result<Box<dyn Signer>, KeysError> {
-        self.keys.signer(info, &mut |_| Passphrase::new(text.to_owned()))
+        self.keys.signer(info, &mut |_: &KeyInfo| Passphrase::new(text.to_owned()), now())
     }
 
     pub(crate) fn open_code(&self, info: &KeyInfo, text: &str) -> Code {
@@ -68,7 +68,15 @@ impl Scene {
 }
 
 pub(crate) fn new(name: &str) -> NewKey<'_> {
-    NewKey { name, stage: Stage::Root, product: None, holder: "alice", algorithm: Algorithm::Ed25519 }
+    NewKey {
+        name,
+        stage: Stage::Root,
+        product: None,
+        holder: "alice",
+        algorithm: Algorithm::Ed25519,
+        expires: None,
+        cadence_days: None,
+    }
 }
 
 pub(crate) fn now() -> Timestamp {
