@@ -7,6 +7,7 @@
 mod clock;
 mod site;
 mod table;
+mod tuf;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +38,7 @@ pub(crate) fn run(root: &Path, runs: usize) -> bool {
         );
         verify(&site, runs, &mut table);
         refresh(&site, runs, &mut table);
+        tuf::clients(root, &site, runs, &mut table);
         publish(&site, runs, &mut table);
         install(&site, runs, &mut table);
         append(root, &folder, &mut table);
@@ -106,37 +108,19 @@ fn minisign(site: &Site, runs: Runs) -> Option<Result<f64, String>> {
 
 /// A refresh that finds nothing new, and one with a download of 1 MiB, from a server on loopback.
 fn refresh(site: &Site, runs: Runs, table: &mut Table) {
-    let peer = peer_refresh(site, runs);
     let ours = site.server().and_then(|server| {
         server.trust("http", site)?;
         let root = site.folder.join("refreshed");
         sh::output(&mut site.user(["install", "http/small", "--root"], [root.as_path()]))?;
         median_wall(runs, || site.user(["update", "http/small", "--root"], [root.as_path()]))
     });
-    table.add(
-        Row::new("update, nothing new, loopback", "ms", ours).budget(9.0).peer("python-tuf refresh", peer),
-    );
+    table.add(Row::new("update, nothing new, loopback", "ms", ours).budget(9.0));
     let ours = site.server().and_then(|server| {
         server.trust("again", site)?;
         let roots = site.fresh_folders("download");
         median_wall(runs, || site.user(["install", "again/small", "--root"], [roots.next().as_path()]))
     });
     table.add(Row::new("install, 1 MiB, loopback", "ms", ours).budget(90.0));
-}
-
-/// python-tuf's client over the same repository, from a warm cache; `None` where it is not installed.
-fn peer_refresh(site: &Site, runs: Runs) -> Option<Result<f64, String>> {
-    let client = sh::root().join("target/peers-bin/tuf-client");
-    client.is_file().then(|| {
-        let server = site.server()?;
-        let (metadata, targets) = (format!("{}/metadata", server.url), format!("{}/targets", server.url));
-        median_wall(runs, || {
-            let mut refresh = Command::new(&client);
-            refresh.arg(site.repository.join("metadata/1.root.json")).args([&metadata, &targets]);
-            refresh.arg(site.folder.join("python-tuf"));
-            refresh
-        })
-    })
 }
 
 /// One small release after another: signatures, log, witness and durable files.

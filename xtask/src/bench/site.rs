@@ -130,6 +130,15 @@ impl Site {
         if server.url.is_empty() { Err(format!("serve said `{}`", first.trim())) } else { Ok(server) }
     }
 
+    /// The target path of the file of 1 MiB, as its role lists it.
+    pub(super) fn small_target(&self) -> Result<String, String> {
+        let released = "small/1.0.0";
+        let mut platforms = fs::read_dir(self.repository.join("targets").join(released))
+            .map_err(|error| error.to_string())?;
+        let platform = platforms.next().and_then(Result::ok).ok_or("nothing is released")?;
+        Ok(format!("{released}/{}/small.bin", platform.file_name().display()))
+    }
+
     /// Paths that do not exist, one after another.
     pub(super) fn fresh_folders(&self, name: &str) -> FreshFolders {
         FreshFolders { stem: self.folder.join(name), count: Cell::new(0) }
