@@ -93,7 +93,7 @@ impl Publisher<'_> {
         let site = &self.site;
         keyring::check_place(site)?;
         check_folders(site)?;
-        let mut keyring = Keyring::open_or_create(&site.keys, &mut *self.ask, site.now)?;
+        let mut keyring = Keyring::open_or_create(&site.keys, &mut *self.ask, site.now)?.because("init");
         make_folders(site)?;
         let lock = act::lock(&site.layout)?;
         let mark = site.layout.unfinished();

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use countersign_base::Timestamp;
 use countersign_base::name::ProductName;
 use countersign_crypto::{Algorithm, PublicKey, Signer, SignerError};
+use countersign_keys::usage::{Purpose, Recorded, UsageLog};
 use countersign_keys::{Asker, KeyDir, KeyInfo, KeysError, NewKey, Protection, Stage};
+use countersign_store::RealDisk;
 use countersign_tuf::metadata::{Key, KeyTable, RoleKeys};
 use countersign_verify::extension::is_holder;
 
@@ -40,13 +43,22 @@ pub(crate) struct Keyring<'a> {
     infos: Vec<KeyInfo>,
     ask: &'a mut (dyn Asker + 'a),
     now: Timestamp,
+    /// Why its keys sign, for the log of key usage.
+    why: String,
     opened: BTreeMap<PublicKey, Shared>,
+    usage: Option<Arc<UsageLog>>,
     found: Vec<String>,
 }
 
 /// An opened key that several owners sign with.
 #[derive(Clone)]
-pub(crate) struct Shared(std::sync::Arc<dyn Signer>);
+pub(crate) struct Shared(Arc<dyn Signer>);
+
+impl From<Box<dyn Signer>> for Shared {
+    fn from(signer: Box<dyn Signer>) -> Self {
+        Self(signer.into())
+    }
+}
 
 impl Signer for Shared {
     fn public_key(&self) -> &PublicKey {
@@ -79,7 +91,8 @@ impl<'a> Keyring<'a> {
 
     fn of(dir: KeyDir, ask: &'a mut (dyn Asker + 'a), now: Timestamp) -> Result<Self, PublishError> {
         let infos = dir.list()?;
-        Ok(Self { dir, infos, ask, now, opened: BTreeMap::new(), found: Vec::new() })
+        let (why, opened, found) = ("publication".to_owned(), BTreeMap::new(), Vec::new());
+        Ok(Self { dir, infos, ask, now, why, opened, usage: None, found })
     }
 
     /// The key of that name, which must be for that stage; made if it is not there.
@@ -122,17 +135,45 @@ impl<'a> Keyring<'a> {
         is_holder(&info.holder).then(|| info.holder.clone())
     }
 
-    /// Opens a key; `None` if it is not here.
+    /// Says why its keys sign from here on, for the log of key usage.
+    #[must_use]
+    pub(crate) fn because(mut self, why: &str) -> Self {
+        why.clone_into(&mut self.why);
+        self
+    }
+
+    /// Opens a key for what its stage says that it is for; `None` if it is not here.
     pub(crate) fn signer(&mut self, public: &PublicKey) -> Result<Option<Shared>, PublishError> {
-        if let Some(opened) = self.opened.get(public) {
-            return Ok(Some(opened.clone()));
-        }
+        let stage = self.infos.iter().find(|info| info.public == *public).map(|info| info.stage.to_string());
+        stage.map_or(Ok(None), |stage| self.signer_of(&stage, public))
+    }
+
+    /// Opens a key to sign for `role`; `None` if it is not here. Each signature is in the log of key usage before it is
+    /// anywhere else.
+    pub(crate) fn signer_of(
+        &mut self,
+        role: &str,
+        public: &PublicKey,
+    ) -> Result<Option<Shared>, PublishError> {
         let Some(info) = self.infos.iter().find(|info| info.public == *public) else {
             return Ok(None);
         };
-        let shared = Shared(self.dir.signer(info, self.ask, self.now)?.into());
-        self.opened.insert(public.clone(), shared.clone());
-        Ok(Some(shared))
+        let opened = match self.opened.get(public) {
+            Some(opened) => opened.clone(),
+            None => {
+                let opened = Shared::from(self.dir.signer(info, self.ask, self.now)?);
+                self.opened.insert(public.clone(), opened.clone());
+                opened
+            }
+        };
+        let usage = match &self.usage {
+            Some(usage) => Arc::clone(usage),
+            None => Arc::new(UsageLog::open(&self.dir.usage_path(), Arc::new(RealDisk), self.now)?),
+        };
+        self.usage = Some(Arc::clone(&usage));
+        let purpose = Purpose { role: role.to_owned(), why: self.why.clone() };
+        let recorded = Recorded::new(Box::new(opened), usage, info.clone(), purpose, self.now);
+        Ok(Some(Shared(Arc::new(recorded))))
     }
 
     /// Refuses a role that too few keys are here for, before anyone is asked for a passphrase.
@@ -165,7 +206,7 @@ impl<'a> Keyring<'a> {
         threshold: u32,
     ) -> Result<Vec<Shared>, PublishError> {
         self.check_enough(role, keys, threshold)?;
-        keys.iter().filter_map(|key| self.signer(key).transpose()).collect()
+        keys.iter().filter_map(|key| self.signer_of(role, key).transpose()).collect()
     }
 }
 

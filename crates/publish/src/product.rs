@@ -70,7 +70,8 @@ impl Publisher<'_> {
             return Err(PublishError::ProductExists { product: options.name.to_string() });
         }
         current.check_fresh(&[ROOT], site.now)?;
-        let mut keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
+        let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
+        let mut keyring = keyring.because(&format!("new product {}", options.name));
         let online = Online { site, root: current.root(), current: Some(&current) };
         online.check_keys(&keyring)?;
         online::check_keys(TARGETS, current.root(), &keyring)?;

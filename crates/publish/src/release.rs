@@ -104,7 +104,9 @@ impl Publisher<'_> {
         if let Some(path) = paths.iter().find(|path| role.target(&path.to_string()).is_some()) {
             return Err(PublishError::VersionExists { path: path.clone() });
         }
-        let mut keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
+        let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
+        let why = format!("release of {name} {} for {}", options.version, options.platform);
+        let mut keyring = keyring.because(&why);
         let online = Online { site, root: current.root(), current: Some(&current) };
         online.check_keys(&keyring)?;
         let (keys, threshold) = signers(&current, name)?;

@@ -23,6 +23,7 @@ mod holders;
 mod intent;
 mod plan;
 mod publish;
+mod sign;
 mod statement;
 mod summary;
 mod text;
@@ -35,8 +36,8 @@ use std::sync::Arc;
 use countersign_base::code::LOG_COSIGNATURE_TIME;
 use countersign_base::text::escape;
 use countersign_base::{Anchor, Explain as _, Sha256Digest, Timestamp};
-use countersign_crypto::{PublicKey, Signer, SignerError, sha256};
-use countersign_store::{Disk, RealDisk, durable};
+use countersign_crypto::{PublicKey, sha256};
+use countersign_store::{Disk, RealDisk};
 use countersign_tuf::editor::Draft;
 use countersign_tuf::limits::MAX_TARGETS_BYTES;
 use countersign_tuf::metadata::{ROOT, SNAPSHOT, TARGETS};
@@ -45,7 +46,7 @@ use countersign_verify::MAX_CLOCK_SKEW_SECONDS;
 
 use self::approval::{Approval, MAX_APPROVAL_BYTES};
 use self::authority::{Authority, parsed};
-use self::folder::{Folder, MODE, check_exactly, files, malformed};
+use self::folder::{Folder, check_exactly, files, malformed};
 use self::plan::{make, touched};
 use self::statement::{Base, MAX_STATEMENT_BYTES, Statement};
 use crate::current::Current;
@@ -67,19 +68,6 @@ pub(crate) use authority::short;
 pub(crate) use holders::set_holders;
 pub(crate) use plan::{Plan, PlannedFile, Planning};
 pub(crate) use publish::AtOnce;
-
-/// A signer that somebody else keeps.
-struct Borrowed<'a>(&'a dyn Signer);
-
-impl Signer for Borrowed<'_> {
-    fn public_key(&self) -> &PublicKey {
-        self.0.public_key()
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.0.sign(message)
-    }
-}
 
 /// A proposal that was read and verified.
 #[derive(Debug)]
@@ -241,90 +229,6 @@ impl Proposal {
             return Err(PublishError::ProposalExpired { expires: self.statement.expires });
         }
         Ok(())
-    }
-
-    /// Signs every new file in which `signer`'s key has a say, and writes the signatures beside it. Returns the roles.
-    ///
-    /// # Errors
-    /// `approval-invalid` for a key that has a say in none of them; `proposal-expired`; codes of the signer.
-    pub fn sign(&mut self, signer: &dyn Signer) -> Result<Vec<String>, PublishError> {
-        let key = signer.public_key().clone();
-        self.sign_each(&key, &mut |_| Ok(Box::new(Borrowed(signer))))
-    }
-
-    /// As [`Proposal::sign`], with a signer that is asked for anew for each role: a log of key usage wants to know it.
-    ///
-    /// # Errors
-    /// As [`Proposal::sign`]; what `signer` says.
-    pub fn sign_each<'s>(
-        &mut self,
-        key: &PublicKey,
-        signer: &mut dyn FnMut(&str) -> Result<Box<dyn Signer + 's>, PublishError>,
-    ) -> Result<Vec<String>, PublishError> {
-        self.check_time(self.now)?;
-        let authority = Authority::new(&self.old, &self.drafts)?;
-        let mut made = Vec::new();
-        for draft in &self.drafts {
-            let role = draft.role();
-            let Some(keyid) = authority.keyid(role, key) else { continue };
-            let signer = signer(role)?;
-            if signer.public_key() != key {
-                return Err(invalid(format!("the signer has another key than {key}")));
-            }
-            let mut signed = draft.clone();
-            signed.sign_as(&keyid, &*signer)?;
-            let signature = signed.signatures().find(|(id, _)| *id == keyid).map(|(_, bytes)| bytes.to_vec());
-            let signature = signature.ok_or_else(|| invalid("the signer made no signature".to_owned()))?;
-            made.push(Approval::new(self.digest, role, &keyid, &signature));
-        }
-        if made.is_empty() {
-            return Err(authority.no_say(key, &self.drafts));
-        }
-        drop(authority);
-        let roles = made.iter().map(|approval| approval.role.clone()).collect();
-        self.keep(made)?;
-        Ok(roles)
-    }
-
-    /// Takes over the good signatures of a copy that it has not.
-    ///
-    /// # Errors
-    /// `approval-invalid` if it is another proposal.
-    pub fn merge(&mut self, other: &Self) -> Result<usize, PublishError> {
-        if other.digest != self.digest {
-            return Err(invalid(format!(
-                "{} is another proposal than {}",
-                escape(&other.path().to_string_lossy()),
-                escape(&self.path().to_string_lossy())
-            )));
-        }
-        let authority = Authority::new(&self.old, &self.drafts)?;
-        let good = |approval: &&Approval| approval.check(self.digest, &self.drafts, &authority).is_ok();
-        let held: Vec<String> = self.approvals.iter().filter(good).map(Approval::file_name).collect();
-        let new: Vec<Approval> = other
-            .approvals
-            .iter()
-            .filter(good)
-            .filter(|approval| !held.contains(&approval.file_name()))
-            .cloned()
-            .collect();
-        drop(authority);
-        let count = new.len();
-        self.keep(new)?;
-        Ok(count)
-    }
-
-    /// Writes signatures, and counts them.
-    fn keep(&mut self, new: Vec<Approval>) -> Result<(), PublishError> {
-        for approval in new {
-            let path = self.folder.signature(&approval.role, &approval.keyid);
-            let bytes = approval.to_bytes().ok_or_else(|| malformed(&path, "it cannot be written"))?;
-            durable::write_atomic(&*self.disk, &path, &bytes, MODE)?;
-            self.approvals.retain(|held| held.file_name() != approval.file_name());
-            self.approvals.push(approval);
-        }
-        self.count()?;
-        self.write_summary()
     }
 
     /// Puts the good signatures on the drafts.

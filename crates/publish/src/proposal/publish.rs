@@ -121,7 +121,9 @@ impl Publisher<'_> {
         let fresh: Vec<_> =
             fresh.into_iter().filter(|role| drafts.iter().all(|draft| draft.role() != *role)).collect();
         current.check_fresh(&fresh, site.now)?;
-        let mut keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
+        let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
+        let why = format!("publication of proposal {}", proposal.digest);
+        let mut keyring = keyring.because(&why);
         let online = Online { site, root: current.root(), current: Some(&current) };
         let act =
             Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
@@ -352,7 +354,7 @@ impl AtOnce<'_> {
         for draft in &mut signed {
             for key in authority.keys(draft.role()) {
                 let keyid = authority.keyid(draft.role(), &key);
-                if let Some((keyid, signer)) = keyid.zip(keyring.signer(&key)?) {
+                if let Some((keyid, signer)) = keyid.zip(keyring.signer_of(draft.role(), &key)?) {
                     draft.sign_as(&keyid, &signer)?;
                 }
             }
