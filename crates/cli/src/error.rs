@@ -5,7 +5,7 @@ use std::path::Path;
 use countersign_base::{Class, Code, Explain, code};
 
 /// A failure on its way to the terminal.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct CliError {
     /// The stable code.
     pub(crate) code: Code,

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use clap::Args;
 use countersign_base::code;
 use countersign_base::name::{Channel, NameError, Platform, ProductName, RepoName, Version};
-use countersign_client::{Home, Repository, Trusted, Want, load, transport};
-use countersign_verify::{DEFAULT_CHANNEL, Release, Verified, Wanted};
+use countersign_client::{Hearing, Home, Panel, Repository, Trusted, Want, load, load_as_proven, transport};
+use countersign_install::Status;
+use countersign_verify::{Agreed, Claim, DEFAULT_CHANNEL, Release, Verified, VerifyError, Wanted};
 
 use crate::error::CliError;
 use crate::site::Site;
@@ -71,10 +72,15 @@ impl ChoiceArgs {
     }
 
     pub(crate) fn channel(&self) -> Result<Channel, CliError> {
-        match &self.channel {
-            Some(channel) => Ok(channel.clone()),
-            None => Ok(DEFAULT_CHANNEL.parse::<Channel>()?),
-        }
+        channel(self.channel.as_ref())
+    }
+}
+
+/// The channel that is named, or the one that is meant when none is.
+pub(crate) fn channel(named: Option<&Channel>) -> Result<Channel, CliError> {
+    match named {
+        Some(channel) => Ok(channel.clone()),
+        None => Ok(DEFAULT_CHANNEL.parse::<Channel>()?),
     }
 }
 
@@ -95,7 +101,8 @@ pub(crate) fn home(site: &Site) -> Result<Home, CliError> {
     Ok(Home::new(site.home()?))
 }
 
-/// The trusted repository that the target means: the named one, or the only one that has the product.
+/// The trusted repository that the target means: the named one, the only one that has the product, or the first of
+/// those that must agree on it.
 pub(crate) fn repository_of(target: &Target, site: &Site) -> Result<Repository, CliError> {
     let home = home(site)?;
     if let Some(name) = &target.repository {
@@ -107,20 +114,25 @@ pub(crate) fn repository_of(target: &Target, site: &Site) -> Result<Repository, 
     }
     let mut having = Vec::new();
     for repository in repositories {
-        if known_products(&repository, site)?.contains(&target.product) {
-            having.push(repository);
+        let known = known(&repository, site)?;
+        if known.set.products().contains(&target.product) {
+            having.push((repository, known));
         }
     }
     let product = &target.product;
+    if let Some(first) = first_to_agree(&home, product, &having)? {
+        return Ok(having.swap_remove(first).0);
+    }
     match having.len() {
-        1 => Ok(having.remove(0)),
+        1 => Ok(having.remove(0).0),
         0 => Err(CliError::new(
             code::INSTALL_PRODUCT_UNKNOWN,
             format!("no trusted repository has a product `{product}`"),
         )
         .fix("`countersign list` shows what there is")),
         _ => {
-            let names: Vec<String> = having.iter().map(|one| format!("{}/{product}", one.name())).collect();
+            let names: Vec<String> =
+                having.iter().map(|(one, _)| format!("{}/{product}", one.name())).collect();
             Err(CliError::new(
                 code::INSTALL_AMBIGUOUS,
                 format!("{} trusted repositories have a product `{product}`", having.len()),
@@ -135,13 +147,26 @@ pub(crate) fn no_repository() -> CliError {
         .fix("`countersign trust add NAME URL ANCHOR`, with the anchor line that the publisher gives out")
 }
 
-/// By the metadata at hand or, where that has expired or is incomplete, by what the repository has now.
-fn known_products(repository: &Repository, site: &Site) -> Result<Vec<ProductName>, CliError> {
-    let trusted = load(repository, &Want::All, site.now).or_else(|_| {
+/// The metadata at hand or, where that has expired or is incomplete, what the repository has now.
+fn known(repository: &Repository, site: &Site) -> Result<Trusted, CliError> {
+    Ok(load(repository, &Want::All, site.now).or_else(|_| {
         let transport = transport::open(repository.location());
         countersign_client::refresh(repository, &*transport, &Want::All, site.now)
-    })?;
-    Ok(trusted.set.products())
+    })?)
+}
+
+/// Where several repositories must agree on the product's files, which of `having` is asked first.
+fn first_to_agree(
+    home: &Home,
+    product: &ProductName,
+    having: &[(Repository, Trusted)],
+) -> Result<Option<usize>, CliError> {
+    let Some(map) = home.map()? else { return Ok(None) };
+    let some_release = having.iter().find_map(|(_, known)| known.set.all(product).ok()?.into_iter().next());
+    let mapping = some_release.and_then(|release| map.covering(&release.value().path).next().cloned());
+    let names = mapping.map(|mapping| mapping.repositories).unwrap_or_default();
+    let place = |name: &RepoName| having.iter().position(|(repository, _)| repository.name() == name);
+    Ok(names.iter().find_map(place))
 }
 
 /// The repository's metadata brought up to date.
@@ -174,4 +199,49 @@ pub(crate) fn select(
             _ => error,
         }
     })
+}
+
+/// Asks the repositories that must agree on these files, if any must. Gives the names of those that list the same.
+pub(crate) fn agreed(
+    repository: &Repository,
+    trusted: &Trusted,
+    files: &[Verified<Release>],
+    site: &Site,
+) -> Result<Vec<RepoName>, CliError> {
+    let home = home(site)?;
+    let mut panel = Panel::open(&home, Hearing::Refreshed, site.now)?;
+    panel.knows(repository, trusted);
+    let mut names = Vec::new();
+    for file in files {
+        if let Agreed::By(agreeing) = panel.check(&Claim::of(file.value()))? {
+            names.extend(agreeing);
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// The releases of an installed product by the metadata at hand, also where that has expired: for what cannot be taken
+/// back, such as a floor or a yank. None without usable metadata.
+pub(crate) fn kept_releases(status: &Status, site: &Site) -> Vec<Verified<Release>> {
+    let releases = || {
+        let repository = home(site).ok()?.repository(&status.active.repository_name).ok()?;
+        let want = Want::Products(std::slice::from_ref(&status.product));
+        let trusted = load(&repository, &want, site.now).or_else(|_| load_as_proven(&repository, &want));
+        trusted.ok()?.set.all(&status.product).ok()
+    };
+    releases().unwrap_or_default()
+}
+
+/// Why a version of them has been yanked, if it has.
+pub(crate) fn yanked<'a>(releases: &'a [Verified<Release>], version: &Version) -> Option<&'a str> {
+    let mut releases = releases.iter().map(Verified::value);
+    releases.find(|release| release.path.version == *version)?.yanked.as_deref()
+}
+
+/// The refusal of a version that has been yanked.
+pub(crate) fn yanked_error(product: &ProductName, version: &Version, reason: &str) -> CliError {
+    let (product, version) = (product.to_string(), version.to_string());
+    VerifyError::Yanked { product, version, reason: reason.to_owned() }.into()
 }

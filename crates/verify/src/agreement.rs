@@ -22,6 +22,7 @@ use countersign_tuf::metadata::{is_pattern, matches};
 use crate::error::VerifyError;
 use crate::release::{EXTENSION, Release};
 use crate::transparent::TransparentSet;
+use crate::verified::Verified;
 
 /// Longest map file, in bytes.
 pub const MAX_MAP_BYTES: usize = 64 * 1024;
@@ -114,11 +115,15 @@ impl TransparentSet {
     pub fn answer(&self, path: &TargetPath) -> Answer {
         match self.all(&path.product) {
             Ok(releases) => {
-                let listed = releases.iter().map(|release| release.value()).find(|one| one.path == *path);
-                listed.map_or(Answer::Nothing, |release| Answer::Lists {
-                    anchor: self.anchor(),
-                    claim: Claim::of(release),
-                })
+                let mut listed = releases.iter().map(Verified::value);
+                match listed.find(|release| release.path == *path) {
+                    None => Answer::Nothing,
+                    // It stays listed, so that its reason can be told; the repository vouches for it no more.
+                    Some(Release { yanked: Some(reason), .. }) => {
+                        Answer::Refused(format!("has taken it back: {}", escape(reason)))
+                    }
+                    Some(release) => Answer::Lists { anchor: self.anchor(), claim: Claim::of(release) },
+                }
             }
             Err(VerifyError::ProductUnknown { .. }) => Answer::Nothing,
             Err(error) => Answer::Refused(format!("{error} ({})", error.code())),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use countersign_base::name::{Channel, Platform, ProductName, Version};
+use countersign_base::name::{Channel, Platform, ProductName, RepoName, Version};
 use countersign_base::{Class, Explain as _, code};
 use countersign_client::Repository;
 use countersign_client::transport::{self, FetchError, Transport};
@@ -54,6 +54,9 @@ pub(crate) struct Installed {
     replaced: Option<String>,
     path: String,
     files: Vec<String>,
+    /// The repositories that list the same files, where several must.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    agreed: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Evidence>,
     /// What else happened; people were told when it did.
@@ -75,6 +78,7 @@ impl Installed {
             replaced: done.replaced.as_ref().map(ToString::to_string),
             path: done.path.display().to_string(),
             files: generation.files.iter().map(|file| file.name.to_string()).collect(),
+            agreed: Vec::new(),
             evidence: None,
             notices: Vec::new(),
         }
@@ -98,18 +102,22 @@ impl Installed {
 
 impl Report for Installed {
     fn lines(&self) -> Vec<String> {
+        let what = format!("{} {} for {}", self.product, self.version, self.platform);
         let what = match (&self.replaced, self.changed) {
-            (_, false) => format!("{} {} is active already", self.product, self.version),
+            (_, false) => format!("{what} is active already"),
             (Some(old), true) if *old == self.version => {
-                format!("{} {} is installed anew and active", self.product, self.version)
+                format!("{what} is installed anew and active")
             }
-            (Some(old), true) => format!("{} {} is active, in place of {old}", self.product, self.version),
-            (None, true) => format!("{} {} is installed and active", self.product, self.version),
+            (Some(old), true) => format!("{what} is active, in place of {old}"),
+            (None, true) => format!("{what} is installed and active"),
         };
         let mut lines = vec![what];
         lines.extend(
             self.files.iter().map(|file| format!("  {}", Path::new(&self.path).join(file).display())),
         );
+        if !self.agreed.is_empty() {
+            lines.push(format!("  agreed    {}", self.agreed.join(", ")));
+        }
         if let Some(evidence) = &self.evidence {
             lines.extend(evidence.lines().into_iter().map(|line| format!("  {line}")));
         }
@@ -148,9 +156,10 @@ pub(crate) fn run(args: &InstallArgs, site: &Site) -> Result<ExitCode, CliError>
 pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<Installed, CliError> {
     let trusted = machine::refresh(choice.repository, choice.product, site)?;
     let files = machine::select(&trusted, choice.product, choice.version, choice.platform, choice.channel)?;
+    let agreed = machine::agreed(choice.repository, &trusted, &files, site)?;
     // The usual end of an update: nothing is new, and so nothing is locked or written.
     if let Some(done) = View::open(root).already_active(&files) {
-        return Ok(installed(choice, &done, &files));
+        return Ok(installed(choice, &done, &files, &agreed));
     }
     let mut installer = open(root, site)?;
     let transport = transport::open(choice.repository.location());
@@ -170,11 +179,17 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
     if let Err(error) = installer.gc(DEFAULT_KEPT_GENERATIONS) {
         site.out.warn(&format!("old generations could not be removed: {error}"));
     }
-    Ok(installed(choice, &done, &files).after(&installer))
+    Ok(installed(choice, &done, &files, &agreed).after(&installer))
 }
 
-fn installed(choice: &Choice<'_>, done: &Activated, files: &[Verified<Release>]) -> Installed {
-    let installed = Installed::new(choice.repository.name().as_str(), choice.product, done);
+fn installed(
+    choice: &Choice<'_>,
+    done: &Activated,
+    files: &[Verified<Release>],
+    agreed: &[RepoName],
+) -> Installed {
+    let mut installed = Installed::new(choice.repository.name().as_str(), choice.product, done);
+    installed.agreed = agreed.iter().map(ToString::to_string).collect();
     match files.first() {
         Some(file) => installed.with_evidence(Evidence::new(file.report())),
         None => installed,

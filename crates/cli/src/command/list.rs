@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
+use countersign_base::text::escape;
 use countersign_client::{Repository, Trusted, Want, load};
 use countersign_install::View;
 use serde::Serialize;
@@ -39,6 +40,8 @@ struct Installed {
     version: String,
     platform: String,
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    yanked: Option<String>,
 }
 
 /// One version of a product.
@@ -49,14 +52,20 @@ struct Available {
     version: String,
     channel: String,
     platforms: Vec<String>,
+    /// Why the publisher has taken it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    yanked: Option<String>,
 }
 
 impl Report for Listing {
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for one in &self.installed {
-            lines
-                .push(format!("installed  {}/{} {}  {}", one.repository, one.product, one.version, one.path));
+            let state = if one.yanked.is_some() { "  YANKED" } else { "" };
+            lines.push(format!(
+                "installed  {}/{} {}  {}{state}  {}",
+                one.repository, one.product, one.version, one.platform, one.path
+            ));
         }
         for one in &self.available {
             lines.push(format!(
@@ -67,6 +76,7 @@ impl Report for Listing {
                 one.channel,
                 one.platforms.join(", ")
             ));
+            lines.extend(one.yanked.as_ref().map(|reason| format!("           yanked: {}", escape(reason))));
         }
         if lines.is_empty() {
             lines.push("nothing is installed, and no trusted repository offers anything".to_owned());
@@ -89,6 +99,8 @@ pub(crate) fn run(args: &ListArgs, site: &Site) -> Result<ExitCode, CliError> {
             version: status.active.version.to_string(),
             platform: status.active.platform.to_string(),
             path: status.path.display().to_string(),
+            yanked: machine::yanked(&machine::kept_releases(&status, site), &status.active.version)
+                .map(str::to_owned),
         });
     }
     let home = machine::home(site)?;
@@ -122,7 +134,9 @@ fn offers(
             let release = verified.value();
             if every || release.is_newest() {
                 let key = (product.clone(), release.path.version.clone(), release.channel.clone());
-                let platforms: &mut Vec<String> = versions.entry(key).or_default();
+                let (platforms, yanked): &mut (Vec<String>, Option<String>) =
+                    versions.entry(key).or_default();
+                yanked.clone_from(&release.yanked);
                 let platform = release.path.platform.to_string();
                 if platforms.last() != Some(&platform) {
                     platforms.push(platform);
@@ -130,12 +144,13 @@ fn offers(
             }
         }
     }
-    let offers = versions.into_iter().map(|((product, version, channel), platforms)| Available {
+    let offers = versions.into_iter().map(|((product, version, channel), (platforms, yanked))| Available {
         repository: repository.name().to_string(),
         product: product.to_string(),
         version: version.to_string(),
         channel: channel.to_string(),
         platforms,
+        yanked,
     });
     Ok(offers.collect())
 }

@@ -6,11 +6,14 @@ use std::process::{Command, ExitCode};
 
 use clap::Args;
 use countersign_base::code;
-use countersign_install::View;
+use countersign_base::name::{ProductName, TargetPath};
+use countersign_client::{Hearing, Panel};
+use countersign_install::{OpenFile, View};
+use countersign_verify::Claim;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::error::CliError;
-use crate::machine::{RootArgs, Target};
+use crate::machine::{self, RootArgs, Target};
 use crate::site::Site;
 
 /// Check an installed program and run it
@@ -39,6 +42,7 @@ pub(crate) fn run(args: &RunArgs, site: &Site) -> Result<ExitCode, CliError> {
     let product = &args.target.product;
     let name = args.file.as_deref().unwrap_or(product.as_str());
     let opened = View::open(&args.root.path(site)?).open_verified(product, name)?;
+    check_agreement(product, &opened, site)?;
     // A script's interpreter opens the descriptor again by its path, so it has to survive the exec.
     fcntl_setfd(&opened.file, FdFlags::empty()).map_err(|error| {
         CliError::new(code::FILE_UNREADABLE, "the program cannot be handed on").because(error)
@@ -47,4 +51,20 @@ pub(crate) fn run(args: &RunArgs, site: &Site) -> Result<ExitCode, CliError> {
     let error = Command::new(descriptor).arg0(name).args(&args.args).exec();
     Err(CliError::new(code::FILE_UNREADABLE, format!("{} cannot be executed", opened.path.display()))
         .because(error))
+}
+
+/// Where several repositories must agree on the product's files, they must on this one: also if it was installed
+/// before that was asked for.
+fn check_agreement(product: &ProductName, opened: &OpenFile, site: &Site) -> Result<(), CliError> {
+    let home = machine::home(site)?;
+    let mut panel = Panel::open(&home, Hearing::Proven, site.now)?;
+    let (generation, entry) = (&opened.generation, &opened.entry);
+    let path = TargetPath {
+        product: product.clone(),
+        version: generation.version.clone(),
+        platform: generation.platform.clone(),
+        name: entry.name.clone(),
+    };
+    panel.check(&Claim { path, length: entry.length, sha256: entry.sha256, sha512: None })?;
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::name::ProductName;
+use countersign_base::text::escape;
 use countersign_base::{Class, code};
 use countersign_client::{Want, load};
 use countersign_install::{Listed, Look, Status, View};
@@ -16,7 +17,7 @@ use crate::site::Site;
 
 /// Check what is installed, file by file, and how fresh the trusted metadata is
 ///
-/// Exits with 1 if an installed file was changed or metadata cannot be trusted any more.
+/// Exits with 1 if an installed file was changed, its version was yanked, or metadata cannot be trusted any more.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  countersign status\n  countersign status acme/node --json")]
 pub(crate) struct StatusArgs {
@@ -44,9 +45,13 @@ struct Product {
     product: String,
     repository: String,
     version: String,
+    platform: String,
     path: String,
     intact: bool,
     problems: Vec<String>,
+    /// Why the publisher has taken the version back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    yanked: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +72,9 @@ struct Repository {
     trusted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fresh_until: Option<String>,
 }
@@ -77,10 +85,24 @@ impl Report for Overview {
         for product in &self.products {
             let state = if product.intact { "intact" } else { "CHANGED" };
             lines.push(format!(
-                "{}/{} {}  {state}  {}",
-                product.repository, product.product, product.version, product.path
+                "{}/{} {}  {}  {state}  {}",
+                product.repository, product.product, product.version, product.platform, product.path
             ));
             lines.extend(product.problems.iter().map(|problem| format!("  {problem}")));
+            if !product.problems.is_empty() {
+                let name = &product.product;
+                lines.push(format!(
+                    "  fix: `countersign fsck` tells more; `countersign install {}/{name}` puts it right",
+                    product.repository
+                ));
+            }
+            if let Some(reason) = &product.yanked {
+                lines.push(format!("  YANKED by its publisher: {}", escape(reason)));
+                lines.push(
+                    "  fix: `countersign update`, or `countersign rollback` where nothing newer is out"
+                        .to_owned(),
+                );
+            }
             if let Some(previous) = &product.previous {
                 lines.push(format!("  rollback would go to {previous}"));
             }
@@ -94,7 +116,10 @@ impl Report for Overview {
         for repository in &self.repositories {
             let name = &repository.repository;
             match (&repository.problem, &repository.fresh_until) {
-                (Some(problem), _) => lines.push(format!("repository {name}  NOT TRUSTED NOW  {problem}")),
+                (Some(problem), _) => {
+                    lines.push(format!("repository {name}  NOT TRUSTED NOW  {problem}"));
+                    lines.extend(repository.fix.as_ref().map(|fix| format!("  fix: {fix}")));
+                }
                 (None, Some(until)) => lines.push(format!("repository {name}  fresh until {until}")),
                 (None, None) => lines.push(format!("repository {name}")),
             }
@@ -116,11 +141,11 @@ pub(crate) fn run(args: &StatusArgs, site: &Site) -> Result<ExitCode, CliError> 
         repositories: Vec::new(),
     };
     match &args.target {
-        Some(target) => overview.add_product(&view.status(&target.product, Look::Files)?),
+        Some(target) => overview.add_product(&view.status(&target.product, Look::Files)?, site),
         None => {
             for Listed { product, .. } in view.list()? {
                 match view.status(&product, Look::Files) {
-                    Ok(status) => overview.add_product(&status),
+                    Ok(status) => overview.add_product(&status, site),
                     // One that cannot be judged must not hide the others.
                     Err(error) => overview.add_damaged(&product, error.into()),
                 }
@@ -149,18 +174,25 @@ impl Overview {
         });
     }
 
-    fn add_product(&mut self, status: &Status) {
+    fn add_product(&mut self, status: &Status, site: &Site) {
         let problems: Vec<String> = status.findings.iter().flatten().map(ToString::to_string).collect();
         if !problems.is_empty() {
             self.fail(code::INSTALL_CONTENT_CHANGED.name());
+        }
+        let releases = machine::kept_releases(status, site);
+        let yanked = machine::yanked(&releases, &status.active.version).map(str::to_owned);
+        if yanked.is_some() {
+            self.fail(code::INSTALL_YANKED.name());
         }
         self.products.push(Product {
             product: status.product.to_string(),
             repository: status.active.repository_name.to_string(),
             version: status.active.version.to_string(),
+            platform: status.active.platform.to_string(),
             path: status.path.display().to_string(),
             intact: problems.is_empty(),
             problems,
+            yanked,
             previous: status.previous.as_ref().map(ToString::to_string),
             floor: status.floor.as_ref().map(ToString::to_string),
         });
@@ -172,6 +204,7 @@ impl Overview {
             repository: repository.name().to_string(),
             trusted: loaded.is_ok(),
             problem: None,
+            fix: None,
             fresh_until: None,
         };
         match loaded {
@@ -187,6 +220,14 @@ impl Overview {
                 let error = CliError::from(error);
                 self.fail(error.code.name());
                 entry.problem = Some(format!("{} ({})", error.what, error.code));
+                entry.fix = match error.code {
+                    // It says nothing about the publisher: newer metadata may be there to fetch.
+                    code::TUF_EXPIRED => Some(
+                        "`countersign update` fetches newer metadata; if that does not help, check this machine's clock"
+                            .to_owned(),
+                    ),
+                    _ => error.fix,
+                };
             }
         }
         self.repositories.push(entry);

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use countersign_base::Class;
 use countersign_base::name::{ProductName, RepoName};
+use countersign_base::{Class, code};
 use countersign_install::{Listed, Look, Status, View};
 use serde::Serialize;
 
@@ -122,5 +122,19 @@ fn update(
         channel: args.choice.channel.as_ref().unwrap_or(&active.channel),
         downgrade: false,
     };
-    install(&choice, &args.root.path(site)?, site)
+    install(&choice, &args.root.path(site)?, site).map_err(|error| {
+        let version = &active.version;
+        match machine::yanked(&machine::kept_releases(status, site), version) {
+            // What is newest now is older than what is active, because that was yanked.
+            Some(reason) if error.code == code::INSTALL_DOWNGRADE => {
+                let product = &status.product;
+                machine::yanked_error(product, version, reason)
+                    .because("there is no newer release to update to")
+                    .fix(format!(
+                        "`countersign rollback {product}`, or install an older version with --downgrade"
+                    ))
+            }
+            _ => error,
+        }
+    })
 }

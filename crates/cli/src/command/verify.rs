@@ -9,9 +9,9 @@ use std::thread;
 use clap::Args;
 use countersign_base::name::RepoName;
 use countersign_base::{Sha256Digest, code};
-use countersign_client::{Repository, Trusted, Want, load, refresh, transport};
+use countersign_client::{Hearing, Panel, Repository, Trusted, Want, load, refresh, transport};
 use countersign_crypto::Sha256;
-use countersign_verify::{Release, Verified, VerifyError};
+use countersign_verify::{Agreed, Claim, Release, Verified, VerifyError};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -63,12 +63,15 @@ struct Match {
     name: String,
     newest: bool,
     newest_version: String,
+    /// The repositories that list the same file, where several must.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    agreed: Vec<String>,
     #[serde(flatten)]
     evidence: Evidence,
 }
 
 impl Match {
-    fn new(repository: &Repository, verified: &Verified<Release>) -> Self {
+    fn new(repository: &Repository, verified: &Verified<Release>, agreed: &Agreed) -> Self {
         let release = verified.value();
         Self {
             repository: repository.name().to_string(),
@@ -80,6 +83,10 @@ impl Match {
             name: release.path.name.to_string(),
             newest: release.is_newest(),
             newest_version: release.newest.to_string(),
+            agreed: match agreed {
+                Agreed::By(names) => names.iter().map(ToString::to_string).collect(),
+                Agreed::NotMapped => Vec::new(),
+            },
             evidence: Evidence::new(verified.report()),
         }
     }
@@ -94,6 +101,9 @@ impl Report for Verdict {
                 found.product, found.version, found.platform, found.channel, found.name
             ));
             lines.push(format!("  from      {} ({})", found.repository, found.anchor));
+            if !found.agreed.is_empty() {
+                lines.push(format!("  agreed    {}", found.agreed.join(", ")));
+            }
             lines.extend(found.evidence.lines().into_iter().map(|line| format!("  {line}")));
             lines.push(if found.newest {
                 "  newest    yes".to_owned()
@@ -115,24 +125,65 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
     });
     let (sha256, length) = hashed?;
     let metadata = metadata.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let mut releases = Vec::new();
-    let mut failures = Vec::new();
-    for (repository, trusted) in metadata {
-        match trusted.and_then(|trusted| Ok(trusted.set.find(sha256, length)?)) {
-            Ok(found) => releases.extend(found.iter().map(|verified| Match::new(&repository, verified))),
-            Err(error) => failures.push(error),
-        }
-    }
+    let Found { releases, failures } = find(sha256, length, &metadata, args, site)?;
     if releases.is_empty() {
         // A repository that could not be judged may be the one that lists the file: say so first.
         return Err(failures.into_iter().next().unwrap_or_else(|| unknown(sha256, args.refresh)));
     }
     for failure in failures {
-        site.out.warn(&format!("another trusted repository could not be asked: {}", failure.what));
+        site.out.warn(&format!("another trusted repository does not count: {}", failure.what));
     }
     let file = args.file.display().to_string();
     site.out.report(&Verdict { ok: true, file, sha256: sha256.to_string(), length, releases })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the file's bytes were released, and what kept other places from counting.
+struct Found {
+    releases: Vec<Match>,
+    failures: Vec<CliError>,
+}
+
+fn find(
+    sha256: Sha256Digest,
+    length: u64,
+    metadata: &Metadata,
+    args: &VerifyArgs,
+    site: &Site,
+) -> Result<Found, CliError> {
+    let home = machine::home(site)?;
+    let hearing = if args.refresh { Hearing::Refreshed } else { Hearing::Kept };
+    let mut panel = Panel::open(&home, hearing, site.now)?;
+    for (repository, trusted) in metadata {
+        if let Ok(trusted) = trusted {
+            panel.knows(repository, trusted);
+        }
+    }
+    let mut found = Found { releases: Vec::new(), failures: Vec::new() };
+    for (repository, trusted) in metadata {
+        let listed = match trusted {
+            Ok(trusted) => trusted.set.find(sha256, length).map_err(CliError::from),
+            Err(error) => Err(error.clone()),
+        };
+        match listed {
+            Ok(listed) => {
+                for verified in &listed {
+                    let release = verified.value();
+                    if let Some(reason) = &release.yanked {
+                        let (product, version) = (&release.path.product, &release.path.version);
+                        found.failures.push(machine::yanked_error(product, version, reason));
+                        continue;
+                    }
+                    match panel.check(&Claim::of(verified.value())) {
+                        Ok(agreed) => found.releases.push(Match::new(repository, verified, &agreed)),
+                        Err(error) => found.failures.push(error.into()),
+                    }
+                }
+            }
+            Err(error) => found.failures.push(error),
+        }
+    }
+    Ok(found)
 }
 
 fn unknown(sha256: Sha256Digest, refreshed: bool) -> CliError {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 #![allow(clippy::print_stdout, reason = "a test says what it tried, with the seed to try it again")]
 
+mod agreement;
 mod attacks;
 mod bad_input;
 mod flips;

@@ -1,5 +1,7 @@
 //! `countersign trust`: which repositories this machine trusts, each by its anchor.
 
+mod agree;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -20,6 +22,7 @@ use crate::site::Site;
 pub(crate) enum TrustCommand {
     Add(AddArgs),
     SetUrl(SetUrlArgs),
+    Agree(agree::AgreeArgs),
     List(ListArgs),
     Remove(RemoveArgs),
 }
@@ -123,6 +126,7 @@ pub(crate) fn run(command: &TrustCommand, site: &Site) -> Result<ExitCode, CliEr
     match command {
         TrustCommand::Add(args) => add(args, site)?,
         TrustCommand::SetUrl(args) => set_url(args, site)?,
+        TrustCommand::Agree(args) => agree::run(args, site)?,
         TrustCommand::List(ListArgs {}) => {
             let repositories = machine::home(site)?.repositories()?;
             let repositories = repositories.iter().map(|one| Entry::of(one, Vec::new())).collect();
