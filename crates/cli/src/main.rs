@@ -9,6 +9,7 @@ mod command;
 mod error;
 mod evidence;
 mod machine;
+mod member;
 mod passphrase;
 mod printer;
 mod progress;

@@ -1,44 +1,44 @@
-//! Where passphrases come from: a file that `COUNTERSIGN_PASSPHRASE_FILE` names, or a prompt on the terminal.
+//! Where passphrases and PINs come from: files that the environment names, or a prompt on the terminal.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use countersign_base::code;
-use countersign_keys::{KeyInfo, KeysError, Passphrase};
+use countersign_keys::place::{Settings, TokenLabel};
+use countersign_keys::{Asker, KeyInfo, KeysError, Passphrase, Remembering};
 
 use crate::error::CliError;
 use crate::printer::Printer;
 
 /// Names a file whose first line is the passphrase.
 const FILE: &str = "COUNTERSIGN_PASSPHRASE_FILE";
+/// Names a file whose first line is the PIN of the token.
+const PIN_FILE: &str = "COUNTERSIGN_PIN_FILE";
 /// Longest file that is read for its first line, in bytes.
 const MAX_FILE_BYTES: u64 = 4096;
+/// How often a person may mistype a passphrase. A PIN is asked for once: tokens count.
+const TRIES: u32 = 3;
 
-/// Asks once a run and remembers: one person's keys usually share a passphrase.
+/// Asks, and remembers in a run which passphrases opened a key: one person's keys often share one.
 pub(crate) struct Passphrases {
     out: Printer,
-    known: Option<Passphrase>,
+    asker: Remembering<Prompter>,
+}
+
+/// Reads the file, else asks.
+struct Prompter {
+    out: Printer,
 }
 
 impl Passphrases {
     pub(crate) fn new(out: &Printer) -> Self {
-        Self { out: out.clone(), known: None }
+        Self { out: out.clone(), asker: Remembering::new(Prompter { out: out.clone() }) }
     }
 
-    /// The passphrase that opens `key`.
-    pub(crate) fn open(&mut self, key: &KeyInfo) -> Result<Passphrase, KeysError> {
-        if let Some(known) = &self.known {
-            return Ok(known.clone());
-        }
-        let missing = |reason: String| KeysError::PassphraseMissing { key: key.name.to_string(), reason };
-        let text = match from_file() {
-            Some(text) => text.map_err(|error| missing(error.what))?,
-            None => prompt(&self.out, &format!("Passphrase of the key `{}`: ", key.name)).map_err(missing)?,
-        };
-        let passphrase = Passphrase::new(text)?;
-        self.known = Some(passphrase.clone());
-        Ok(passphrase)
+    /// Who is asked for the passphrases of existing keys and the PINs of tokens.
+    pub(crate) fn asker(&mut self) -> &mut dyn Asker {
+        &mut self.asker
     }
 
     /// The passphrase for new keys: typed twice, or from the file.
@@ -48,7 +48,7 @@ impl Passphrases {
                 "name a file that holds it with {FILE}, or add --unencrypted for keys that only tests and machines use"
             ))
         };
-        let text = match from_file() {
+        let text = match from_file(FILE) {
             Some(text) => text?,
             None => {
                 let first = prompt(&self.out, "Passphrase for the new keys: ").map_err(missing)?;
@@ -61,7 +61,7 @@ impl Passphrases {
             }
         };
         let passphrase = Passphrase::new(text)?;
-        self.known = Some(passphrase.clone());
+        self.asker.opened(&passphrase);
         if self.out.shows_progress() {
             self.out.step("making the keys takes some seconds");
         }
@@ -70,14 +70,10 @@ impl Passphrases {
 
     /// Says where the passphrase of an existing key was to come from, if that is what went wrong.
     pub(crate) fn advise(&self, error: CliError) -> CliError {
-        let from_file = std::env::var_os(FILE).is_some();
         match error.code {
-            code::KEY_PASSPHRASE_WRONG if from_file => error.fix(format!(
+            code::KEY_PASSPHRASE_WRONG if std::env::var_os(FILE).is_some() => error.fix(format!(
                 "the first line of the file that {FILE} names is tried on every key of a run, and must open each"
             )),
-            code::KEY_PASSPHRASE_WRONG => {
-                error.fix("one passphrase is asked for in a run and tried on every key, and must open each")
-            }
             code::KEY_PASSPHRASE_MISSING => {
                 error.fix(format!("name a file whose first line is the passphrase with {FILE}, or use a terminal"))
             }
@@ -86,8 +82,41 @@ impl Passphrases {
     }
 }
 
-fn from_file() -> Option<Result<String, CliError>> {
-    std::env::var_os(FILE).map(|path| first_line(Path::new(&path)))
+impl Asker for Prompter {
+    fn passphrase(&mut self, key: &KeyInfo) -> Result<Passphrase, KeysError> {
+        let missing = |reason: String| KeysError::PassphraseMissing { key: key.name.to_string(), reason };
+        let text = match from_file(FILE) {
+            Some(text) => text.map_err(|error| missing(error.what))?,
+            None => prompt(&self.out, &format!("Passphrase of the key `{}`: ", key.name)).map_err(missing)?,
+        };
+        Passphrase::new(text)
+    }
+
+    fn pin(&mut self, token: &TokenLabel) -> Result<Passphrase, KeysError> {
+        let missing = |reason: String| KeysError::PassphraseMissing { key: token.label.clone(), reason };
+        if let Some(text) = from_file(PIN_FILE) {
+            return Passphrase::new(text.map_err(|error| missing(error.what))?);
+        }
+        let caution = match (token.final_try, token.count_low) {
+            (true, _) => " (the next wrong PIN locks it)",
+            (false, true) => " (a wrong PIN was given before)",
+            (false, false) => "",
+        };
+        let text = prompt(&self.out, &format!("PIN of the token `{token}`{caution}: ")).map_err(missing)?;
+        Passphrase::new(text)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::from_env()
+    }
+
+    fn tries(&self) -> u32 {
+        if std::env::var_os(FILE).is_none() && can_ask(&self.out) { TRIES } else { 1 }
+    }
+}
+
+fn from_file(variable: &str) -> Option<Result<String, CliError>> {
+    std::env::var_os(variable).map(|path| first_line(Path::new(&path)))
 }
 
 /// A file's first line. The bytes are counted as they are read: a pipe or device does not say how many it has.
@@ -103,8 +132,12 @@ fn first_line(path: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
+fn can_ask(out: &Printer) -> bool {
+    !out.is_json() && std::io::stdin().is_terminal()
+}
+
 fn prompt(out: &Printer, question: &str) -> Result<String, String> {
-    if out.is_json() || !std::io::stdin().is_terminal() {
+    if !can_ask(out) {
         return Err("there is no terminal to ask on".to_owned());
     }
     rpassword::prompt_password(question).map_err(|error| error.to_string())

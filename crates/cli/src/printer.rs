@@ -5,7 +5,7 @@
 //! `Display`; [`Printer`] escapes once more what could still move the cursor.
 
 use std::error::Error as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -17,6 +17,9 @@ use serde_json::json;
 
 use crate::args::{Cli, Color, Global};
 use crate::error::CliError;
+
+/// Longest answer that is read from a terminal, in bytes.
+const MAX_ANSWER_BYTES: u64 = 256;
 
 /// A command's result: serialised for `--json`, and as lines for people.
 pub(crate) trait Report: Serialize {
@@ -133,6 +136,25 @@ impl Printer {
         })
     }
 
+    /// Shows `lines` and asks for a yes on the terminal; `None` where nobody is at one, and then nothing is shown.
+    ///
+    /// They go to standard error with the question, also with `--json` and `--quiet`: what is asked for must be seen.
+    pub(crate) fn confirm(&self, lines: &[String], question: &str) -> Result<Option<bool>, CliError> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        let text: String = lines.iter().map(|line| format!("{}\n", printable(line))).collect();
+        write_stderr(&format!("{text}\n{} ", self.paint("1", &format!("{} [yes/no]", printable(question)))));
+        let mut answer = String::new();
+        io::stdin()
+            .lock()
+            .take(MAX_ANSWER_BYTES)
+            .read_line(&mut answer)
+            .map_err(|error| CliError::new(code::USAGE, "the answer cannot be read").because(error))?;
+        // A whole word: nobody types it by mistake.
+        Ok(Some(answer.trim() == "yes"))
+    }
+
     /// Something the user should know although the command goes on.
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
@@ -177,6 +199,11 @@ impl Printer {
             write_stderr(&text);
         }
         ExitCode::from(error.class.exit_status())
+    }
+
+    /// The end of a command whose report has told what is wrong: its code on standard error, and the exit status.
+    pub(crate) fn exit(&self, error: &CliError) -> ExitCode {
+        if self.json { ExitCode::from(error.class.exit_status()) } else { self.error(error) }
     }
 
     /// What clap has to say: help and version are results, everything else a usage error.

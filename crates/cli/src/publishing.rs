@@ -1,6 +1,7 @@
 //! What the commands of a publisher share: keys, passphrases, witnesses.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 
 use clap::Args;
 use countersign_base::code;
@@ -9,10 +10,10 @@ use countersign_client::HttpCosigner;
 use countersign_client::transport::BaseUrl;
 use countersign_keys::{Passphrase, Protection};
 use countersign_log::{CosignError, Cosigner};
-use countersign_publish::{Publication, PublishError, Publisher};
-use countersign_tlog::NoteSignature;
+use countersign_publish::{Publication, PublishError, Publisher, WitnessSpec};
 use countersign_tlog::policy::PolicyWitness;
 use countersign_tlog::witness::AddCheckpoint;
+use countersign_tlog::{NoteSignature, VerifierKey};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -66,6 +67,30 @@ pub(crate) fn publish<T>(
     let mut publisher = Publisher::new(repository, keys, site.now, passphrases.asker(), &mut connect);
     let done = act(&mut publisher);
     done.map_err(|error| passphrases.advise(error.into()))
+}
+
+/// Does what needs no keys with the repository at `repository`: looking at it, proposing.
+pub(crate) fn without_keys<T>(
+    repository: &Path,
+    site: &Site,
+    act: impl FnOnce(&mut Publisher<'_>) -> Result<T, PublishError>,
+) -> Result<T, CliError> {
+    publish(repository, Path::new(""), &mut Passphrases::new(&site.out), site, act)
+}
+
+/// `VKEY URL`, as `witness serve` prints it.
+pub(crate) fn witness(text: &str) -> Result<WitnessSpec, CliError> {
+    let malformed = |reason: String| {
+        CliError::new(code::USAGE, "a witness is named by its vkey and its URL, separated by a space")
+            .because(reason)
+            .fix("--witness 'NAME+HASH+KEY https://witness.example'")
+    };
+    let (key, url) =
+        text.trim().split_once(' ').ok_or_else(|| malformed(format!("`{text}` has no space")))?;
+    let key = VerifierKey::from_str(key).map_err(|error| malformed(error.to_string()))?;
+    let url = url.trim();
+    url.parse::<BaseUrl>()?;
+    Ok(WitnessSpec { key, url: url.to_owned() })
 }
 
 /// The HTTP client of a witness that the policy gives a URL.

@@ -2,13 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::Args;
-use countersign_base::code;
-use countersign_client::transport::BaseUrl;
-use countersign_publish::{InitOptions, WitnessSpec};
-use countersign_tlog::VerifierKey;
+use countersign_publish::InitOptions;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -83,7 +79,8 @@ impl Report for Initialised {
 }
 
 pub(crate) fn run(args: &InitArgs, site: &Site) -> Result<ExitCode, CliError> {
-    let witnesses = args.witness.iter().map(|text| witness(text)).collect::<Result<Vec<_>, _>>()?;
+    let witnesses =
+        args.witness.iter().map(|text| publishing::witness(text)).collect::<Result<Vec<_>, _>>()?;
     let local_witness = witnesses.is_empty();
     let mut passphrases = Passphrases::new(&site.out);
     let passphrase = args.keys.passphrase(&mut passphrases)?;
@@ -109,19 +106,4 @@ pub(crate) fn run(args: &InitArgs, site: &Site) -> Result<ExitCode, CliError> {
         anchor: done.anchor.to_string(),
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// `VKEY URL`, as `witness serve` prints it.
-fn witness(text: &str) -> Result<WitnessSpec, CliError> {
-    let malformed = |reason: String| {
-        CliError::new(code::USAGE, "a witness is named by its vkey and its URL, separated by a space")
-            .because(reason)
-            .fix("--witness 'NAME+HASH+KEY https://witness.example'")
-    };
-    let (key, url) =
-        text.trim().split_once(' ').ok_or_else(|| malformed(format!("`{text}` has no space")))?;
-    let key = VerifierKey::from_str(key).map_err(|error| malformed(error.to_string()))?;
-    let url = url.trim();
-    url.parse::<BaseUrl>()?;
-    Ok(WitnessSpec { key, url: url.to_owned() })
 }

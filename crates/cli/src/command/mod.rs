@@ -6,15 +6,20 @@ mod fsck;
 mod history;
 mod init;
 mod install;
+mod key;
 mod list;
 mod log;
 mod product;
+mod proposal;
+mod propose;
+mod publish;
 mod quickstart;
 mod release;
 mod renew;
 mod rollback;
 mod run;
 mod serve;
+mod sign;
 mod status;
 mod trust;
 mod update;
@@ -47,7 +52,15 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Product(product::ProductCommand),
     Release(release::ReleaseArgs),
+    #[command(subcommand)]
+    Propose(propose::ProposeCommand),
+    Sign(sign::SignArgs),
+    Publish(publish::PublishArgs),
+    #[command(subcommand)]
+    Proposal(proposal::ProposalCommand),
     Renew(renew::RenewArgs),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     Serve(serve::ServeArgs),
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -74,6 +87,11 @@ pub(crate) fn dispatch(command: Command, site: &Site) -> Result<ExitCode, CliErr
         Command::Init(args) => init::run(&args, site),
         Command::Product(command) => product::run(&command, site),
         Command::Release(args) => release::run(&args, site),
+        Command::Propose(command) => propose::run(&command, site),
+        Command::Sign(args) => sign::run(&args, site),
+        Command::Publish(args) => publish::run(&args, site),
+        Command::Proposal(command) => proposal::run(&command, site),
+        Command::Key(command) => key::run(&command, site),
         Command::Renew(args) => renew::run(&args, site),
         Command::Serve(args) => serve::run(&args, site),
         Command::Log(command) => log::run(&command, site),

@@ -1,26 +1,19 @@
 //! `countersign product`: what a repository releases, and who signs it.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use countersign_base::json;
 use countersign_base::name::ProductName;
-use countersign_base::{Json, code};
-use countersign_crypto::PublicKey;
 use countersign_publish::ProductOptions;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::member;
 use crate::passphrase::Passphrases;
 use crate::printer::Report;
 use crate::publishing::{self, NewKeysArgs, Published};
 use crate::site::Site;
-
-/// Most bytes of a `.pub` file.
-const MAX_PUB_BYTES: u64 = 16 * 1024;
 
 /// Add products to a repository
 #[derive(Debug, Subcommand)]
@@ -76,7 +69,7 @@ impl Report for Added {
 
 pub(crate) fn run(command: &ProductCommand, site: &Site) -> Result<ExitCode, CliError> {
     let ProductCommand::Add(args) = command;
-    let signers = args.signer.iter().map(|text| signer(text)).collect::<Result<Vec<_>, _>>()?;
+    let signers = args.signer.iter().map(|text| member::public_key(text)).collect::<Result<Vec<_>, _>>()?;
     let mut passphrases = Passphrases::new(&site.out);
     // Keys are made only where no signers are named.
     let passphrase = if signers.is_empty() { args.keys.passphrase(&mut passphrases)? } else { None };
@@ -97,24 +90,4 @@ pub(crate) fn run(command: &ProductCommand, site: &Site) -> Result<ExitCode, Cli
         published: Published::new(&done.publication),
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A public key as `ed25519:HEX`, or the `.pub` file that holds one.
-fn signer(text: &str) -> Result<PublicKey, CliError> {
-    if text.contains(':') && !Path::new(text).exists() {
-        return Ok(text.parse::<PublicKey>()?);
-    }
-    let path = Path::new(text);
-    let reading = |error| CliError::reading(path, &error);
-    let malformed =
-        || CliError::new(code::KEY_MALFORMED, format!("{} is not the .pub file of a key", path.display()));
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_PUB_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(reading)?;
-    if bytes.len() as u64 > MAX_PUB_BYTES {
-        return Err(malformed());
-    }
-    let value = json::parse(&bytes).map_err(|_| malformed())?;
-    let key = value.get("public").and_then(Json::as_str).ok_or_else(malformed)?;
-    Ok(key.parse::<PublicKey>()?)
 }

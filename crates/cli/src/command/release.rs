@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use countersign_base::name::{Channel, Platform, ProductName, Version};
 use countersign_publish::ReleaseOptions;
-use countersign_verify::DEFAULT_CHANNEL;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::machine;
 use crate::passphrase::Passphrases;
-use crate::printer::Report;
+use crate::printer::{Printer, Report};
 use crate::progress::Progress;
 use crate::publishing::{self, KeysArgs, Published};
 use crate::site::Site;
@@ -43,6 +42,28 @@ pub(crate) struct ReleaseArgs {
     /// The channel [default: stable]
     #[arg(long, value_name = "NAME")]
     channel: Option<Channel>,
+}
+
+/// A bar for each file in turn.
+pub(crate) struct FileProgress {
+    out: Printer,
+    bar: Option<(PathBuf, Progress)>,
+}
+
+impl FileProgress {
+    pub(crate) fn new(out: &Printer) -> Self {
+        Self { out: out.clone(), bar: None }
+    }
+
+    pub(crate) fn set(&mut self, progress: &countersign_publish::Progress<'_>) {
+        if self.bar.as_ref().is_none_or(|(file, _)| file != progress.file) {
+            let label = progress.file.display().to_string();
+            self.bar = Some((progress.file.to_owned(), Progress::new(&self.out, label, progress.total)));
+        }
+        if let Some((_, bar)) = &mut self.bar {
+            bar.set(progress.done);
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -84,10 +105,7 @@ impl Report for Released {
 
 pub(crate) fn run(args: &ReleaseArgs, site: &Site) -> Result<ExitCode, CliError> {
     let platform = args.platform.clone().map_or_else(machine::this_platform, Ok)?;
-    let channel = match &args.channel {
-        Some(channel) => channel.clone(),
-        None => DEFAULT_CHANNEL.parse::<Channel>()?,
-    };
+    let channel = machine::channel(args.channel.as_ref())?;
     let options = ReleaseOptions {
         product: &args.name,
         version: &args.version,
@@ -96,19 +114,11 @@ pub(crate) fn run(args: &ReleaseArgs, site: &Site) -> Result<ExitCode, CliError>
         files: &args.files,
     };
     let mut passphrases = Passphrases::new(&site.out);
-    let mut bar: Option<(PathBuf, Progress)> = None;
+    let mut progress = FileProgress::new(&site.out);
     let done = publishing::publish(&args.repo, &args.keys.keys, &mut passphrases, site, |publisher| {
-        publisher.release(&options, &mut |progress| {
-            if bar.as_ref().is_none_or(|(file, _)| file != progress.file) {
-                let label = progress.file.display().to_string();
-                bar = Some((progress.file.to_owned(), Progress::new(&site.out, label, progress.total)));
-            }
-            if let Some((_, bar)) = &mut bar {
-                bar.set(progress.done);
-            }
-        })
+        publisher.release(&options, &mut |done| progress.set(&done))
     });
-    drop(bar);
+    drop(progress);
     let done = done?;
     let files = done.files.iter().map(|file| File {
         name: file.path.name.to_string(),
