@@ -49,6 +49,13 @@ pub(crate) fn run(args: &RunArgs, site: &Site) -> Result<ExitCode, CliError> {
     })?;
     let descriptor = format!("/proc/self/fd/{}", opened.file.as_raw_fd());
     let error = Command::new(descriptor).arg0(name).args(&args.args).exec();
+    // Who has it open for writing could change it after it was hashed (attack D11).
+    if error.kind() == std::io::ErrorKind::ExecutableFileBusy {
+        let what = format!("another process has {} open for writing", opened.path.display());
+        return Err(CliError::new(code::INSTALL_CONTENT_CHANGED, what)
+            .because(error)
+            .fix("end that process, then install the product again"));
+    }
     Err(CliError::new(code::FILE_UNREADABLE, format!("{} cannot be executed", opened.path.display()))
         .because(error))
 }

@@ -162,6 +162,11 @@ impl Run {
         serde_json::from_slice(&self.output.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
+    /// Standard output as it is: a program's that was run.
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
     /// The exit status; `None` if a signal ended the run.
     pub(crate) fn status(&self) -> Option<i32> {
         self.output.status.code()

@@ -22,6 +22,7 @@ mod metadata_roots;
 mod publisher_witness;
 mod signature_maths;
 mod slow;
+mod swaps;
 mod witness;
 
 use countersign_base::Code;
