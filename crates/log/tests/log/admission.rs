@@ -5,7 +5,7 @@ use std::path::Path;
 
 use countersign_base::code::{self, Explain as _};
 use countersign_base::{Anchor, Timestamp};
-use countersign_crypto::{Signer, sha256};
+use countersign_crypto::{Algorithm, SecretKey, Signer, sha256};
 use countersign_log::{Admission, LogError, Sequencer, Submission};
 use countersign_store::Disk;
 use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
@@ -347,4 +347,47 @@ fn a_nested_delegation_holds_as_long_as_all_above_it_do() {
     admission.check(&[nightly(2, 50)], now()).unwrap();
     admission.admit(&mut log, &[replaced], now()).unwrap();
     assert_eq!(admission.check(&[nightly(2, 50)], now()).unwrap_err().code(), code::LOG_ENTRY_UNAUTHORISED);
+}
+
+/// V22: the log counts holders of two keys as clients do, so it takes nothing that they would refuse.
+#[test]
+fn v22_a_holder_of_two_keys_is_counted_as_clients_count() {
+    let temp = scratch();
+    let (mut log, mut admission) = begun(temp.path());
+    let second = |number| SecretKey::from_seed(Algorithm::MlDsa65, &[number; 32]).expect("a key");
+    let mut editor = TargetsEditor::new("targets", later());
+    let keys = keys(&[40, 41, 42]);
+    let delegation =
+        NewDelegation { name: "node", keys: &keys, threshold: 2, terminating: true, coverage: coverage() };
+    editor.set_version(2).set_delegation(&delegation).expect("a delegation");
+    for number in [40, 41] {
+        editor.set_pair(secret(number).public_key(), Some(second(number).public_key())).expect("a pair");
+    }
+    let targets = submission("targets", editor.finish().expect("targets"), &[20]);
+    admission.admit(&mut log, &[targets], now()).expect("pairs are no hindrance");
+
+    let unsigned = TargetsEditor::new("node", later());
+    let draft = |version| {
+        let mut editor = unsigned.clone();
+        editor.set_version(version);
+        editor.finish().expect("targets")
+    };
+    let signed = |version, firsts: &[u8], seconds: &[u8]| {
+        let keys: Vec<SecretKey> =
+            firsts.iter().map(|n| secret(*n)).chain(seconds.iter().map(|n| second(*n))).collect();
+        let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
+        let bytes = draft(version).signed_by(&signers).expect("signatures");
+        Submission { role: "node".to_owned(), bytes }
+    };
+    for (firsts, seconds) in [(&[40, 41][..], &[40][..]), (&[40], &[40, 41]), (&[41, 42], &[])] {
+        let error = admission.admit(&mut log, &[signed(2, firsts, seconds)], now()).expect_err("a half");
+        assert_eq!(error.code(), code::LOG_ENTRY_UNAUTHORISED);
+        let source = std::error::Error::source(&error).expect("the rule of TUF").to_string();
+        assert!(
+            source.contains("lacks its ML-DSA signature") || source.contains("lacks its classical"),
+            "{source}"
+        );
+    }
+    admission.admit(&mut log, &[signed(2, &[40, 41], &[40, 41])], now()).expect("both holders");
+    admission.admit(&mut log, &[signed(3, &[40, 42], &[40])], now()).expect("a holder of one key beside");
 }
