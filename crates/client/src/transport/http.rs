@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use countersign_base::text::percent_decode;
-use ureq::http::{HeaderMap, Response, StatusCode, Uri, header};
+use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
@@ -112,19 +112,19 @@ impl HttpTransport {
         let url = self.url(path)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.allowance.set(allowance_for(limit));
-        let authorization = bearer.map(|token| format!("Bearer {token}"));
+        let authorization = bearer.map(|token| authorization(&url, token)).transpose()?;
         let response = match body {
             Some(body) => {
                 let mut request = self.agent().post(&url).header(header::CONTENT_TYPE, "application/json");
-                if let Some(authorization) = &authorization {
-                    request = request.header(header::AUTHORIZATION, authorization);
+                if let Some(value) = authorization {
+                    request = request.header(header::AUTHORIZATION, value);
                 }
                 request.send(body)
             }
             None => {
                 let mut request = self.agent().get(&url);
-                if let Some(authorization) = &authorization {
-                    request = request.header(header::AUTHORIZATION, authorization);
+                if let Some(value) = authorization {
+                    request = request.header(header::AUTHORIZATION, value);
                 }
                 request.call()
             }
@@ -180,7 +180,7 @@ impl HttpTransport {
                 _ => Err(FetchError::Failed { what: url, reason: format!("the server answered {status}") }),
             };
         }
-        Err(FetchError::Failed { what: url, reason: "too many redirects".to_owned() })
+        Err(FetchError::ManyRedirects { what: url })
     }
 
     /// Where a redirect leads, if that is the same scheme, host and port.
@@ -332,6 +332,15 @@ impl Resolver for LoopbackResolver {
         }
         Ok(addresses)
     }
+}
+
+/// The header of a bearer token, marked so that no `Debug` and no log shows it.
+fn authorization(url: &str, token: &str) -> Result<HeaderValue, FetchError> {
+    let refused =
+        |_| FetchError::UrlRefused { url: url.to_owned(), reason: "its token is no header's value" };
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(refused)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What a service said, whatever its status.
