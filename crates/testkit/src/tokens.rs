@@ -27,10 +27,11 @@ fn installed(what: &str, package: &str, candidates: impl IntoIterator<Item = Pat
     found
 }
 
-/// Where a program may be.
+/// Where a program may be: among the peers that `cargo xtask peers` has set up, or installed.
 fn on_search_path(name: &str) -> Vec<PathBuf> {
+    let peers = std::env::var_os("COUNTERSIGN_PEERS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
+    peers.into_iter().chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).collect()
 }
 
 /// Runs `command` to its end and gives what it printed.

@@ -19,7 +19,8 @@ enum {
     GENERAL_ERROR = 0x05, DEVICE_REMOVED = 0x32, PIN_LOCKED = 0xa4, SESSION_HANDLE_INVALID = 0xb3,
     TOKEN_NOT_PRESENT = 0xe0
 };
-enum { FLAG_FINAL_TRY = 0x20000, FLAG_LOCKED = 0x40000, ATTRIBUTE_EC_POINT = 0x181 };
+enum { FLAG_FINAL_TRY = 0x20000, FLAG_LOCKED = 0x40000, ATTRIBUTE_EC_POINT = 0x181,
+       ATTRIBUTE_ALWAYS_AUTHENTICATE = 0x202 };
 
 static list_t real, shown;
 
@@ -71,15 +72,19 @@ static rv_t sign(unsigned long session, unsigned char *data, unsigned long lengt
     return rv;
 }
 
-/* Takes the two bytes of DER off a point. */
+/* Takes the two bytes of DER off a point, or says that each use of a key takes the PIN. */
 static rv_t get_attribute_value(unsigned long session, unsigned long object, attribute_t *list, unsigned long count) {
     rv_t rv = ((rv_t (*)(unsigned long, unsigned long, attribute_t *, unsigned long))
                    real.function[GET_ATTRIBUTE_VALUE])(session, object, list, count);
-    if (rv != 0 || !fault("raw-point")) return rv;
-    for (unsigned long i = 0; i < count; i++) {
-        if (list[i].type != ATTRIBUTE_EC_POINT || list[i].value == NULL || list[i].length < 3) continue;
-        list[i].length -= 2;
-        memmove(list[i].value, (unsigned char *)list[i].value + 2, list[i].length);
+    int raw_point = fault("raw-point"), always = fault("always-authenticates");
+    for (unsigned long i = 0; rv == 0 && i < count; i++) {
+        unsigned char *value = list[i].value;
+        if (value == NULL) continue;
+        if (raw_point && list[i].type == ATTRIBUTE_EC_POINT && list[i].length > 2) {
+            list[i].length -= 2;
+            memmove(value, value + 2, list[i].length);
+        }
+        if (always && list[i].type == ATTRIBUTE_ALWAYS_AUTHENTICATE) *value = 1;
     }
     return rv;
 }

@@ -17,7 +17,9 @@ const SO_PIN: &str = "31415926";
 /// Tells a test that it is the process that loads the module.
 const CHILD: &str = "COUNTERSIGN_TEST_SOFTHSM";
 const CONFIGURATION: &str = "SOFTHSM2_CONF";
-/// Where distributions put the module.
+/// Its name among the peers of `cargo xtask peers`.
+const MODULE: &str = "libsofthsm2.so";
+/// Where distributions put it.
 const MODULES: [&str; 5] = [
     "/usr/lib/softhsm/libsofthsm2.so",
     "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
@@ -53,8 +55,7 @@ pub struct Token {
 /// # Panics
 /// If `body` does, or if there is no such test.
 pub fn with_softhsm(test: &str, body: impl FnOnce(&SoftHsm)) {
-    let Some(module) = installed("softhsm2", "softhsm2", MODULES.map(PathBuf::from)) else { return };
-    let Some(util) = installed("softhsm2-util", "softhsm2", on_search_path("softhsm2-util")) else { return };
+    let Some((module, util)) = programs() else { return };
     if let Some(dir) = std::env::var_os(CHILD) {
         return body(&SoftHsm { dir: PathBuf::from(dir), module, util, owned: false });
     }
@@ -66,12 +67,18 @@ pub fn with_softhsm(test: &str, body: impl FnOnce(&SoftHsm)) {
     assert!(shown.contains("1 passed"), "there is no test `{test}`:\n{shown}");
 }
 
+/// The module and the tool.
+fn programs() -> Option<(PathBuf, PathBuf)> {
+    let modules = on_search_path(MODULE).into_iter().chain(MODULES.map(PathBuf::from));
+    let module = installed(MODULE, "softhsm2", modules)?;
+    let util = installed("softhsm2-util", "softhsm2", on_search_path("softhsm2-util"))?;
+    Some((module, util))
+}
+
 impl SoftHsm {
     /// A new and empty store; `None` where SoftHSM2 is not installed.
     pub fn new() -> Option<Self> {
-        let module = installed("softhsm2", "softhsm2", MODULES.map(PathBuf::from))?;
-        let util = installed("softhsm2-util", "softhsm2", on_search_path("softhsm2-util"))?;
-        Some(Self::create(module, util))
+        programs().map(|(module, util)| Self::create(module, util))
     }
 
     fn create(module: PathBuf, util: PathBuf) -> Self {
@@ -116,6 +123,17 @@ impl SoftHsm {
     /// Plugs a token in that was pulled out.
     pub fn plug_in(&self, token: &Token) {
         fs::rename(self.drawer(token), &token.dir).expect("the token was pulled out");
+    }
+
+    /// Runs OpenSC's `pkcs11-tool` on the tokens, logged in with [`PIN`]; `None` where it is not installed.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn tool(&self, arguments: &[&str]) -> Option<String> {
+        let tool = installed("pkcs11-tool", "opensc", on_search_path("pkcs11-tool"))?;
+        let mut command = Command::new(tool);
+        command.arg("--module").arg(&self.module).args(["--login", "--pin", PIN]).args(arguments);
+        Some(run(command.envs(self.environment())))
     }
 
     /// A module in front of SoftHSM2 that does as it is told; `None` without a C compiler.
@@ -179,6 +197,8 @@ pub enum Fault {
     LocksNow,
     /// Points of public keys come without their DER.
     RawPoint,
+    /// Private keys say that they want the PIN for each signature.
+    AlwaysAuthenticates,
 }
 
 impl Fault {
@@ -194,6 +214,7 @@ impl Fault {
             Self::Locked => "locked",
             Self::LocksNow => "locks-now",
             Self::RawPoint => "raw-point",
+            Self::AlwaysAuthenticates => "always-authenticates",
         }
     }
 }
