@@ -1,12 +1,13 @@
 //! ECDSA signatures in DER, from the two numbers that tokens and agents give.
 //!
-//! Spec: RFC 3279 section 2.2.3, `Ecdsa-Sig-Value`; X.690 for DER. No signature here is longer than 127 bytes of content,
-//! so lengths are one byte: two P-384 numbers take at most 2 * 51 bytes.
+//! Spec: RFC 3279 section 2.2.3, `Ecdsa-Sig-Value`; X.690 for DER. No signature here is longer than 127 bytes of
+//! content, so lengths are one byte: two P-384 numbers take at most 2 * 51 bytes.
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 
-/// The DER of `r` and `s`, big-endian and unsigned, leading zeros allowed; `None` if one is zero or longer than `width`.
+/// The DER of `r` and `s`, big-endian and unsigned, leading zeros allowed; `None` if one is zero or longer than
+/// `width`.
 pub(super) fn to_der(r: &[u8], s: &[u8], width: usize) -> Option<Vec<u8>> {
     let mut content = Vec::with_capacity(2 * (width + 3));
     put_integer(&mut content, r, width)?;

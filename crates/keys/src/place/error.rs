@@ -147,6 +147,12 @@ pub enum PlaceError {
         /// What kind, or what is odd about it.
         reason: String,
     },
+    /// The token wants the PIN again for every signature (`CKA_ALWAYS_AUTHENTICATE`).
+    #[error("the token of `{}` wants the PIN again for each signature, which is not supported", escape(.place))]
+    PinEachTime {
+        /// The place.
+        place: String,
+    },
     /// A public key that is not one.
     #[error("the public key of `{}` cannot be used", escape(.place))]
     Public {
@@ -240,6 +246,7 @@ impl Explain for PlaceError {
             | Self::Module { .. }
             | Self::Token { .. }
             | Self::CannotMake { .. }
+            | Self::PinEachTime { .. }
             | Self::AgentUnknown
             | Self::Agent { .. }
             | Self::TokenFile { .. }
@@ -295,12 +302,16 @@ impl Explain for PlaceError {
             Self::PinNotSet { .. } => "set its user PIN by its maker's tool",
             Self::KeyAmbiguous { .. } => "name it by id= (token) or by its fingerprint (agent)",
             Self::KeyMismatch { .. } => "find out why before you go on: another key answers under this name",
+            Self::PinEachTime { .. } => {
+                "use a key without CKA_ALWAYS_AUTHENTICATE, such as PIV slot 9a instead of 9c"
+            }
             Self::PublicUnknown { .. } => "put the public key on the token beside the private one",
             Self::BadSignature { .. } => "do not use this token or signer until you know why",
             Self::AgentUnknown => "start ssh-agent, so that SSH_AUTH_SOCK is set, and `ssh-add` the key",
             Self::Agent { .. } => "check with `ssh-add -l` that the agent runs",
             Self::TokenFile { .. } => {
-                "let COUNTERSIGN_SIGNER_TOKEN_FILE name a file of mode 0600 with one line"
+                "let COUNTERSIGN_SIGNER_TOKEN_FILE name a file of mode 0600, with an address, a space and a \
+                 token on each line"
             }
             Self::Unreachable { source, .. } => return source.fix(),
             Self::Public { source, .. } => return source.fix(),

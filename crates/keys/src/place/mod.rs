@@ -7,8 +7,8 @@
 //! - every signature is verified with that key before it is handed out, so a bad one is never used;
 //! - nothing is tried twice: a refused PIN least of all, since tokens count.
 //!
-//! What a machine has (module, agent, token files) comes as [`Settings`], from the environment or a test, never from a
-//! `.pub` file: a file that came with a repository must not name code to load.
+//! What a machine has (module, agent, token files) comes as [`Settings`], from the environment or a test, never from
+//! a `.pub` file: a file that came with a repository must not name code to load.
 
 mod agent;
 mod agent_key;
@@ -74,7 +74,8 @@ pub fn create_on_token(
 
 /// Where a secret key is.
 ///
-/// Displays as it parses: `file`, `pkcs11:token=alice;object=release`, `ssh-agent:SHA256:...`, `https://host/keys/1/`.
+/// Displays as it parses: `file`, `pkcs11:token=alice;object=release`, `ssh-agent:SHA256:...`,
+/// `https://host/keys/1/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {

@@ -1,7 +1,10 @@
 //! Keys at a remote signer: a key management service behind a small HTTP protocol.
 //!
-//! Spec: `docs/remote-signer.md`. The whole message is sent, not a digest, so that the other side can judge what it signs.
-//! HTTP, its limits and timeouts are the client's; redirects are not followed, so the bearer token goes nowhere else.
+//! Spec: `docs/remote-signer.md`. The whole message is sent, not a digest, so that the other side can judge what it
+//! signs. HTTP, its limits and timeouts are the client's; redirects are not followed, so the bearer token goes
+//! nowhere else.
+
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,21 +37,53 @@ pub(super) fn open(
     settings: &Settings,
 ) -> Result<Box<dyn Signer>, PlaceError> {
     let place = url.to_string();
-    let bearer = settings.signer_token_file.as_deref().map(|path| {
-        let unusable = |reason| PlaceError::TokenFile { path: path.to_owned(), reason };
-        let token = line_file::first_line(path).map_err(unusable)?;
-        if is_token(&token) {
-            Ok(token)
-        } else {
-            Err(unusable("its first line is not a bearer token (RFC 6750)"))
-        }
-    });
-    let service = Service { transport: HttpTransport::new(url.base()), bearer: bearer.transpose()?, place };
+    let bearer =
+        settings.signer_token_file.as_deref().map(|file| bearer(file, &place)).transpose()?.flatten();
+    let service = Service { transport: HttpTransport::new(url.base()), bearer, place };
     let text = service.ask("public-key", None, "public")?;
     let public: PublicKey =
         text.parse().map_err(|source| PlaceError::Public { place: service.place.clone(), source })?;
     check_expected(&service.place, &public, expected)?;
     Ok(Box::new(Checked::new(public.clone(), RemoteKey { public, service })))
+}
+
+/// The token for `place` in the file: of the line with the longest address that `place` begins with, or of the line
+/// without an address. `None` if there is no such line.
+fn bearer(path: &Path, place: &str) -> Result<Option<Zeroizing<String>>, PlaceError> {
+    let unusable = |reason| PlaceError::TokenFile { path: path.to_owned(), reason };
+    let text = line_file::text(path).map_err(unusable)?;
+    let mut best: Option<(usize, &str)> = None;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    if lines.peek().is_none() {
+        return Err(unusable("it is empty"));
+    }
+    for line in lines {
+        let (address, token) = match line.split_once(' ') {
+            Some((address, token)) => {
+                let address: RemoteUrl = address
+                    .parse()
+                    .map_err(|_| unusable("a line in it is neither a token nor an address and a token"))?;
+                (Some(address.to_string()), token)
+            }
+            None => (None, line),
+        };
+        if !is_token(token) {
+            return Err(unusable("a line in it has no bearer token (RFC 6750)"));
+        }
+        // Addresses end in a slash, so none is a prefix of another host or of half a name.
+        let rank = match address {
+            Some(address) if place.starts_with(&address) => address.len(),
+            Some(_) => continue,
+            None => 0,
+        };
+        if best.is_some_and(|(held, _)| held == rank) {
+            return Err(unusable("two lines in it are for the same address"));
+        }
+        if best.is_none_or(|(held, _)| held < rank) {
+            best = Some((rank, token));
+        }
+    }
+    Ok(best.map(|(_, token)| Zeroizing::new(token.to_owned())))
 }
 
 /// RFC 6750 section 2.1, `b64token`.

@@ -7,8 +7,8 @@ use countersign_client::BaseUrl;
 
 use super::error::PlaceError;
 
-/// `https://HOST/PATH/`, or plain `http` to this very machine. Each key has its own; `docs/remote-signer.md` says what
-/// is below it.
+/// `https://HOST/PATH/`, or plain `http` to this very machine. Each key has its own; `docs/remote-signer.md` says
+/// what is below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteUrl(BaseUrl);
 

@@ -12,14 +12,14 @@ pub struct Settings {
     pub pkcs11_module: Option<PathBuf>,
     /// The socket of the SSH agent.
     pub agent_socket: Option<PathBuf>,
-    /// The file whose first line is the bearer token for remote signers.
+    /// The file with the bearer tokens for remote signers, one a line; `docs/remote-signer.md` says how.
     pub signer_token_file: Option<PathBuf>,
 }
 
 impl Settings {
     /// Names the PKCS#11 module.
     pub const PKCS11_MODULE: &str = "COUNTERSIGN_PKCS11_MODULE";
-    /// Names the file of the bearer token.
+    /// Names the file of the bearer tokens.
     pub const SIGNER_TOKEN_FILE: &str = "COUNTERSIGN_SIGNER_TOKEN_FILE";
     /// Where every SSH program looks for the agent's socket.
     pub const AGENT_SOCKET: &str = "SSH_AUTH_SOCK";

@@ -1,7 +1,7 @@
 //! Keys in an SSH agent: Ed25519, ECDSA P-256 and P-384.
 //!
-//! The agent signs the message itself, so its signatures are the same as those of a key file. Each request has its own
-//! connection, and none is made twice: an agent may ask a person each time.
+//! The agent signs the message itself, so its signatures are the same as those of a key file. Each request has its
+//! own connection, and none is made twice: an agent may ask a person each time.
 
 mod wire;
 
@@ -18,7 +18,8 @@ use super::checked::{Checked, Unchecked, check_expected};
 use super::error::PlaceError;
 use super::settings::Settings;
 
-/// Longest message that an agent is sent, in bytes: OpenSSH's reads no request above 256 KiB, key and framing included.
+/// Longest message that an agent is sent, in bytes: OpenSSH's reads no request above 256 KiB, key and framing
+/// included.
 pub const MAX_AGENT_MESSAGE_BYTES: usize = 255 * 1024;
 /// Longest wait for an answer. A person may have to say yes, or touch a key.
 const WAIT: Duration = Duration::from_secs(120);

@@ -1,8 +1,8 @@
 //! The two requests of the agent protocol that signing takes, and their answers.
 //!
 //! Spec: draft-ietf-sshm-ssh-agent, sections 3 (framing), 3.5 and 3.6; RFC 4251 section 5 for `string`, `uint32` and
-//! `mpint`; RFC 8709 and RFC 5656 for keys and signatures. All lengths come from the agent: each is checked against what is
-//! there before it is used.
+//! `mpint`; RFC 8709 and RFC 5656 for keys and signatures. All lengths come from the agent: each is checked against
+//! what is there before it is used.
 
 use std::io::{self, Read, Write};
 
@@ -236,5 +236,17 @@ mod tests {
             }
         }
         assert_eq!(exchange(&mut Endless, &[11]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_panics(kind in 0..16u8, rest: Vec<u8>) {
+            let answer = [vec![kind], rest.clone()].concat();
+            let _ = identities(&answer);
+            let _ = public_key(&rest);
+            for algorithm in Algorithm::ALL {
+                let _ = signature(algorithm, &answer);
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn failure(place: &str, operation: &'static str, error: &Error) -> Pl
 }
 
 /// Whether the token, the session or the login that a signer was made of is gone.
-pub(super) fn is_lost(error: &Error) -> bool {
+fn is_lost(error: &Error) -> bool {
     let Error::Pkcs11(value, _) = error else { return false };
     matches!(
         value,

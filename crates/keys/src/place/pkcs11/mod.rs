@@ -1,10 +1,10 @@
 //! Keys on PKCS#11 tokens: smart cards, security keys, hardware modules, SoftHSM2.
 //!
-//! Spec: PKCS#11 2.40 and 3.1 through the `cryptoki` crate; RFC 7512 for naming them. Signed with `CKM_ECDSA` over our own
-//! digest, which every token has, or `CKM_EDDSA`.
+//! Spec: PKCS#11 2.40 and 3.1 through the `cryptoki` crate; RFC 7512 for naming them. Signed with `CKM_ECDSA` over
+//! our own digest, which every token has, or `CKM_EDDSA`.
 //!
-//! In order: the one token that fits, its public key if it shows it, the comparison, and only then the PIN. So the PIN
-//! never goes to a token that shows another key, and another key's signature never gets out.
+//! In order: the one token that fits, its public key if it shows it, the comparison, and only then the PIN. So the
+//! PIN never goes to a token that shows another key, and another key's signature never gets out.
 
 mod create;
 mod failure;
@@ -60,8 +60,7 @@ pub(super) fn open(
     let public = public.ok_or_else(|| PlaceError::PublicUnknown { place: place.clone() })?;
     check_expected(place, &public, expected)?;
     if objects::always_authenticates(&session, private) {
-        let reason = "its token wants the PIN again for each signature".to_owned();
-        return Err(PlaceError::KeyUnsuitable { place: place.clone(), reason }.into());
+        return Err(PlaceError::PinEachTime { place: place.clone() }.into());
     }
     let algorithm = public.algorithm();
     Ok(Box::new(Checked::new(public, TokenKey { algorithm, session: Mutex::new(session), private, token })))
@@ -77,7 +76,8 @@ struct TokenKey {
 }
 
 impl TokenKey {
-    /// Tokens tell badly that they are gone: some say "general error". So a failure is followed by a look for the token.
+    /// Tokens tell badly that they are gone: some say "general error". So a failure is followed by a look for the
+    /// token.
     fn failed(&self, session: &Session, error: &Error) -> PlaceError {
         let why = failure(&self.token.place, "sign", error);
         let there =

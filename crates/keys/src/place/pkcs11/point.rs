@@ -1,7 +1,8 @@
 //! Public keys as tokens show them: `CKA_EC_PARAMS` and `CKA_EC_POINT`.
 //!
-//! Spec: PKCS#11 3.1, current mechanisms, sections 6.3.3 (EC) and 6.3.5 (Edwards). The point is specified as the DER of
-//! an OCTET STRING; some modules give the bytes alone, and 3.0 had a BIT STRING for Edwards keys. Lengths tell which it is.
+//! Spec: PKCS#11 3.1, current mechanisms, sections 6.3.3 (EC) and 6.3.5 (Edwards). The point is specified as the DER
+//! of an OCTET STRING; some modules give the bytes alone, and 3.0 had a BIT STRING for Edwards keys. Lengths tell
+//! which it is.
 
 use countersign_crypto::{Algorithm, KeyError, PublicKey};
 

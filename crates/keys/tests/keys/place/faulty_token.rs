@@ -85,3 +85,15 @@ fn a_point_without_its_der_is_the_same_key() {
         signs(URI, Some(&public), &mut person);
     });
 }
+
+#[test]
+fn a_key_that_wants_the_pin_each_time_is_refused_before_it_signs() {
+    with_softhsm(
+        "place::faulty_token::a_key_that_wants_the_pin_each_time_is_refused_before_it_signs",
+        |hsm| {
+            let Some((shim, mut person, public)) = faulty(hsm) else { return };
+            shim.set(Fault::AlwaysAuthenticates);
+            assert_eq!(refusal(URI, Some(&public), &mut person), code::SIGNER_UNAVAILABLE);
+        },
+    );
+}

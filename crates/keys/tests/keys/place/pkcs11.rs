@@ -196,3 +196,56 @@ fn keys_that_a_token_cannot_make_are_refused() {
         assert_eq!(error.code(), code::KEY_PLACE_INVALID);
     });
 }
+
+#[test]
+fn keys_that_another_tool_made_sign() {
+    with_softhsm("place::pkcs11::keys_that_another_tool_made_sign", |hsm| {
+        hsm.token("alice");
+        for (id, kind) in [("01", "EC:prime256v1"), ("02", "EC:secp384r1"), ("03", "EC:edwards25519")] {
+            let arguments = ["--keypairgen", "--key-type", kind, "--label", kind, "--id", id];
+            if hsm.tool(&arguments).is_none() {
+                return;
+            }
+        }
+        let mut person = person(hsm);
+        for (id, kind) in [("%01", "EC:prime256v1"), ("%02", "EC:secp384r1"), ("%03", "EC:edwards25519")] {
+            let by_label = signs(&format!("pkcs11:object={kind}"), None, &mut person);
+            signs(&format!("pkcs11:id={id}"), Some(by_label.public_key()), &mut person);
+        }
+    });
+}
+
+#[test]
+fn a_token_without_the_public_half_is_held_to_the_expected_key() {
+    with_softhsm("place::pkcs11::a_token_without_the_public_half_is_held_to_the_expected_key", |hsm| {
+        hsm.token("alice");
+        let mut person = person(hsm);
+        let uri = "pkcs11:object=a;id=%01";
+        let public = make(uri, Algorithm::EcdsaP256Sha256, &mut person);
+        if hsm.tool(&["--delete-object", "--type", "pubkey", "--id", "01"]).is_none() {
+            return;
+        }
+        signs(uri, Some(&public), &mut person);
+        assert_eq!(refusal(uri, None, &mut person), code::KEY_MALFORMED);
+        let signer = place::open(&super::place(uri), Some(&another_key()), &mut person).unwrap();
+        assert_eq!(signer.sign(MESSAGE).unwrap_err().code(), code::SIGNER_KEY_MISMATCH);
+    });
+}
+
+#[test]
+fn keys_that_do_not_sign_here_are_refused() {
+    with_softhsm("place::pkcs11::keys_that_do_not_sign_here_are_refused", |hsm| {
+        hsm.token("alice");
+        for (label, kind) in [("rsa", "rsa:2048"), ("bitcoin", "EC:secp256k1")] {
+            if hsm.tool(&["--keypairgen", "--key-type", kind, "--label", label]).is_none() {
+                return;
+            }
+        }
+        let mut person = person(hsm);
+        for label in ["rsa", "bitcoin"] {
+            let uri = format!("pkcs11:object={label}");
+            assert_eq!(refusal(&uri, None, &mut person), code::KEY_MALFORMED, "{label}");
+        }
+        assert!(person.asked.is_empty());
+    });
+}

@@ -88,7 +88,10 @@ fn the_bearer_token_is_sent_and_never_shown() {
     assert!(server.heard().iter().all(|heard| heard.authorization.as_deref() == Some(&wanted)));
 
     assert_eq!(refusal(&server.url(), None, &mut person()), code::SIGNER_REFUSED);
-    for (content, mode) in [("", 0o600), ("two words\n", 0o600), (TOKEN, 0o644)] {
+    let twice = format!("{TOKEN}\n{TOKEN}\n");
+    for (content, mode) in
+        [("", 0o600), ("two words\n", 0o600), ("a=b", 0o600), (&twice, 0o600), (TOKEN, 0o644)]
+    {
         fs::write(file.path(), content).unwrap();
         fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
         let before = server.heard().len();
@@ -138,4 +141,25 @@ fn a_redirect_is_not_followed_and_the_token_stays_here() {
     server.behave(Behaviour::Redirects(format!("{}sign", elsewhere.url())));
     assert_eq!(signer.sign(MESSAGE).unwrap_err().code(), code::SIGNER_UNAVAILABLE);
     assert!(elsewhere.heard().is_empty());
+}
+
+#[test]
+fn each_signer_is_sent_its_own_token() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (first, second) = (start(Algorithm::Ed25519), start(Algorithm::Ed25519));
+    let origin = second.url().replace("key/", "");
+    let lines = format!("{} one\n{origin} broad\n\n{} two\n", first.url(), second.url());
+    fs::write(file.path(), lines).unwrap();
+    for (server, token) in [(&first, "one"), (&second, "two")] {
+        server.behave(Behaviour::Wants(token.to_owned()));
+        signs(&server.url(), None, &mut person_with_token(file.path()));
+    }
+
+    // A signer that no line is for is sent nothing, or what is for all.
+    let third = start(Algorithm::Ed25519);
+    signs(&third.url(), None, &mut person_with_token(file.path()));
+    assert!(third.heard().iter().all(|heard| heard.authorization.is_none()));
+    fs::write(file.path(), format!("{} one\nall\n", first.url())).unwrap();
+    third.behave(Behaviour::Wants("all".to_owned()));
+    signs(&third.url(), None, &mut person_with_token(file.path()));
 }
