@@ -169,7 +169,7 @@ pub enum KeysError {
     #[error("the use of the key could not be recorded, so nothing is signed")]
     Usage {
         /// The log's answer.
-        source: LogError,
+        source: Box<LogError>,
     },
     /// The log of key usage is not what it was.
     #[error("the log of key usage in {} is damaged: {what}", shown(.dir))]
@@ -178,8 +178,6 @@ pub enum KeysError {
         dir: PathBuf,
         /// What is wrong with it.
         what: String,
-        /// The log's answer, if it is the log's.
-        source: Option<LogError>,
     },
     /// A signature that was made without a record.
     #[error(

@@ -61,7 +61,7 @@ pub fn audit(
     now: Timestamp,
     visit: &mut dyn FnMut(u64, &Use),
 ) -> Result<Audit, KeysError> {
-    let damaged = |what: String| KeysError::UsageDamaged { dir: dir.to_owned(), what, source: None };
+    let damaged = |what: String| KeysError::UsageDamaged { dir: dir.to_owned(), what };
     let nothing = Head { size: 0, root: EMPTY_ROOT };
     if !dir.join(PRIVATE).exists() && !dir.join(PUBLIC).exists() {
         return match remembered {

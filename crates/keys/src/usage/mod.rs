@@ -19,7 +19,7 @@ use countersign_base::code::{self, Class, Explain as _};
 use countersign_base::{Sha256Digest, Timestamp};
 use countersign_crypto::{Algorithm, PublicKey, Signer, SignerError, sha256};
 use countersign_log::{LogError, LogKey, Sequencer};
-use countersign_store::{Dir, Disk, Objects as _};
+use countersign_store::{Dir, Disk, Lock, Objects as _};
 use countersign_tlog::tile::{BundleId, TileId};
 
 use crate::dir::KeyDir;
@@ -39,6 +39,8 @@ const KEY: &str = "usage";
 const PRIVATE: &str = "private";
 const PUBLIC: &str = "public";
 const TILES: &str = "tile";
+/// Held while the key is made.
+const LOCK: &str = "lock";
 /// How long another process is waited for; a signature takes far less, and a person who types may take more.
 const WAIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(25);
@@ -88,7 +90,7 @@ impl UsageLog {
     pub fn record(&self, uses: &[Use]) -> Result<(), KeysError> {
         let entries: Vec<Vec<u8>> = uses.iter().map(Use::encode).collect();
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.append(&entries, self.opened).map_err(|source| KeysError::Usage { source })?;
+        log.append(&entries, self.opened).map_err(|source| KeysError::Usage { source: Box::new(source) })?;
         Ok(())
     }
 
@@ -186,20 +188,26 @@ fn log_key(dir: &Path, disk: &Arc<dyn Disk>, now: Timestamp) -> Result<KeyDir, K
         expires: None,
         cadence_days: None,
     };
-    match keys.find(KEY) {
-        Ok(_) => Ok(keys),
-        Err(KeysError::NotFound { .. }) => match keys.create(&new, now, Protection::Unencrypted) {
-            // Another process was faster.
-            Err(KeysError::Exists { .. }) if keys.find(KEY).is_ok() => Ok(keys),
-            Err(KeysError::Exists { .. }) => Err(KeysError::UsageDamaged {
+    let there = |found: Result<KeyInfo, KeysError>| match found {
+        Ok(_) => Ok(true),
+        Err(KeysError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    };
+    if there(keys.find(KEY))? {
+        return Ok(keys);
+    }
+    // Two processes that begin the log at once must not see each other's half of the key.
+    let _lock = Lock::acquire(&dir.join(LOCK))?;
+    if !there(keys.find(KEY))? {
+        keys.create(&new, now, Protection::Unencrypted).map_err(|error| match error {
+            KeysError::Exists { .. } => KeysError::UsageDamaged {
                 dir: dir.to_owned(),
                 what: "the key of its checkpoints is lost".to_owned(),
-                source: None,
-            }),
-            made => made.map(|_| keys),
-        },
-        Err(error) => Err(error),
+            },
+            error => error,
+        })?;
     }
+    Ok(keys)
 }
 
 /// Names one log: a log that was begun anew is another one.
@@ -215,11 +223,16 @@ fn nobody(key: &KeyInfo) -> Result<crate::passphrase::Passphrase, KeysError> {
 
 /// What the log's own error means here.
 fn fault(dir: &Path, source: LogError) -> KeysError {
-    if source.class() == Class::Refused {
-        let what = source.to_string();
-        return KeysError::UsageDamaged { dir: dir.to_owned(), what, source: Some(source) };
+    if source.class() != Class::Refused {
+        return KeysError::Usage { source: Box::new(source) };
     }
-    KeysError::Usage { source }
+    let mut what = source.to_string();
+    let mut cause = std::error::Error::source(&source);
+    while let Some(error) = cause {
+        what = format!("{what}: {error}");
+        cause = error.source();
+    }
+    KeysError::UsageDamaged { dir: dir.to_owned(), what }
 }
 
 /// What one signature is known by, in public and here.

@@ -329,6 +329,26 @@ fn what_a_crash_leaves_is_read_back() {
 }
 
 #[test]
+fn two_runs_at_one_time_take_turns() {
+    let scene = Scene::new();
+    let info = scene.plain("a");
+    std::thread::scope(|scope| {
+        for run in 0..4 {
+            let (scene, info) = (&scene, &info);
+            scope.spawn(move || {
+                let log = open(scene).unwrap();
+                let signer = scene.open(info, "").unwrap();
+                let signer = Recorded::new(signer, Arc::new(log), info.clone(), purpose(), now());
+                signer.sign(format!("{run}").as_bytes()).unwrap();
+            });
+        }
+    });
+    let (audit, uses) = audit(&scene, None).unwrap();
+    assert_eq!((audit.head.size, uses.len()), (4, 4));
+    audit.check(&["0", "1", "2", "3"].map(|run| signed(&info, run))).unwrap();
+}
+
+#[test]
 fn an_entry_has_a_fixed_form_and_a_limit() {
     let scene = Scene::new();
     let info = scene.plain("root-1");
