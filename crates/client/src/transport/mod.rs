@@ -116,6 +116,12 @@ pub enum FetchError {
         /// Where to.
         target: String,
     },
+    /// A server that sends its readers on and on.
+    #[error("{} redirects more than {} times", escape(.what), http::MAX_REDIRECTS)]
+    ManyRedirects {
+        /// The last URL.
+        what: String,
+    },
     /// Plain HTTP to another machine.
     #[error("`{}` is plain http to another machine", escape(.url))]
     TlsRequired {
@@ -141,7 +147,9 @@ impl Explain for FetchError {
             Self::WrongLength { .. } => code::ARTIFACT_DIGEST_MISMATCH,
             Self::TooSlow { .. } => code::FETCH_TOO_SLOW,
             Self::Failed { .. } => code::FETCH_FAILED,
-            Self::UrlRefused { .. } | Self::RedirectRefused { .. } => code::FETCH_URL_REFUSED,
+            Self::UrlRefused { .. } | Self::RedirectRefused { .. } | Self::ManyRedirects { .. } => {
+                code::FETCH_URL_REFUSED
+            }
             Self::TlsRequired { .. } => code::FETCH_TLS_REQUIRED,
             Self::PathUnsafe { .. } => code::TUF_NAME_UNSAFE,
             Self::Sink(_) => code::STORAGE_FAILED,
@@ -151,7 +159,7 @@ impl Explain for FetchError {
     fn class(&self) -> Class {
         match self {
             // The user named the first URL; where a redirect leads is the server's doing.
-            Self::RedirectRefused { .. } => Class::Refused,
+            Self::RedirectRefused { .. } | Self::ManyRedirects { .. } => Class::Refused,
             _ => self.code().class(),
         }
     }

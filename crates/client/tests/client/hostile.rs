@@ -235,7 +235,7 @@ fn d02_redirects_of_the_same_origin_are_followed_a_few_times() {
     });
     let transport = server.transport();
     assert_eq!(transport.get("3", 100).unwrap(), b"here");
-    assert_eq!(code_of(transport.get("1000", 100)), code::FETCH_FAILED);
+    assert_eq!(code_of(transport.get("1000", 100)), code::FETCH_URL_REFUSED);
     assert!(server.requests().len() < 10);
 }
 

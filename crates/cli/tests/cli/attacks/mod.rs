@@ -23,6 +23,7 @@ mod publisher_witness;
 mod signature_maths;
 mod slow;
 mod swaps;
+mod urls;
 mod witness;
 
 use countersign_base::Code;
