@@ -57,6 +57,8 @@ fn examples(target: &str) -> &'static [&'static str] {
             "node/1.0.0/linux-amd64/node.tar.gz",
         ],
         "public_key" => &["ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"],
+        // Each role in turn, by whichever file is taken; a root more, and all again.
+        "trusted_orders" => &["nAeAfAgAhA", "nAeAfAgAhAnIeBfCgBhBnAeAfAgAhA"],
         "tile_path" => &["tile/0/x001/x234/067.p/8", "tile/entries/x001/x234/067.p/255", "tile/8/000"],
         _ => &[],
     }

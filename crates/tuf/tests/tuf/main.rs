@@ -12,5 +12,7 @@ mod refresh;
 mod roots;
 mod signatures;
 mod spec;
+mod thresholds;
+mod universe;
 mod vectors;
 mod world;

@@ -64,3 +64,22 @@ proptest! {
         prop_assert_eq!(set.root().extension("x-countersign"), Some(&value));
     }
 }
+
+#[test]
+fn a_play_in_the_plain_order_trusts_everything() {
+    // Each by its first key: root 2, timestamp 1 with snapshot 1 listed, snapshot 1, targets 1, node 1.
+    let trusted = crate::universe::play(&[0, 0, 6, 1, 2, 0, 3, 0, 4, 0]);
+    assert_eq!(trusted, ["node", "root", "snapshot", "targets", "timestamp"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever files come in whatever order, the state is one that the order of section 5 reaches.
+    #[test]
+    fn any_order_of_files_ends_where_the_plain_order_does(
+        choices in proptest::collection::vec(any::<u8>(), 16..128)
+    ) {
+        crate::universe::play(&choices);
+    }
+}
