@@ -31,8 +31,11 @@ pub(crate) enum Answer {
     /// Bytes without end.
     Endless,
     /// Whatever the test does with the connection, also for a file that is not there.
-    Raw(Box<dyn FnOnce(&TcpStream) -> std::io::Result<()>>),
+    Raw(Box<Talk>),
 }
+
+/// What a test does with a connection.
+pub(crate) type Talk = dyn FnOnce(&TcpStream) -> std::io::Result<()>;
 
 type Tamper = dyn Fn(&Request) -> Answer + Send + Sync;
 

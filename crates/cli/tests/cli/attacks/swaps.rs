@@ -60,8 +60,10 @@ fn data() -> Vec<u8> {
     files("1.1.0")["data.bin"].0.clone()
 }
 
-/// The ways to put something else where a file is.
-fn swaps() -> Vec<(&'static str, fn(&Path))> {
+/// A way to put something else where a file is.
+type Swap = (&'static str, fn(&Path));
+
+fn swaps() -> Vec<Swap> {
     fn beside(path: &Path) -> PathBuf {
         path.with_extension("evil")
     }
