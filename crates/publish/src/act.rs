@@ -199,7 +199,8 @@ impl<'a> Act<'a> {
     ) -> Result<Self, PublishError> {
         let (layout, disk) = (&site.layout, &*site.disk);
         let (key, signer) = log_signer(policy, keyring)?;
-        let key = LogKey::new(key.name(), Box::new(signer))?;
+        let known = policy.logs().iter().map(|log| log.key.clone());
+        let key = LogKey::new(key.name(), Box::new(signer))?.knowing(known);
         let private = layout.private_log();
         let log = Sequencer::open_on(Arc::clone(&site.disk), &private, &layout.log(), key, site.now)?;
         witnesses::check_seen(site, policy, &log)?;

@@ -8,8 +8,11 @@ use crate::error::LogError;
 
 /// The log's key. Its name is the log's origin.
 pub struct LogKey {
+    /// Of the signers, in their order.
     verifiers: Vec<VerifierKey>,
     signers: Vec<Box<dyn Signer>>,
+    /// Further keys of the log, which may have signed what is stored.
+    known: Vec<VerifierKey>,
 }
 
 impl LogKey {
@@ -18,7 +21,16 @@ impl LogKey {
     /// # Errors
     /// The name is not one for a key, or the key is of another algorithm.
     pub fn new(origin: &str, signer: Box<dyn Signer>) -> Result<Self, LogError> {
-        Ok(Self { verifiers: vec![verifier(origin, &*signer)?], signers: vec![signer] })
+        Ok(Self { verifiers: vec![verifier(origin, &*signer)?], signers: vec![signer], known: Vec::new() })
+    }
+
+    /// The same, for a log that has further keys: what they signed is good, though they are not at hand. Keys of other
+    /// logs are left out.
+    #[must_use]
+    pub fn knowing(mut self, keys: impl IntoIterator<Item = VerifierKey>) -> Self {
+        let origin = self.origin().to_owned();
+        self.known.extend(keys.into_iter().filter(|key| key.name() == origin));
+        self
     }
 
     /// Another key of the same log. One that is there already changes nothing.
@@ -60,8 +72,9 @@ impl LogKey {
     }
 
     pub(super) fn open(&self, place: &str, bytes: &[u8]) -> Result<SignedCheckpoint, LogError> {
-        SignedCheckpoint::open(bytes, self.origin(), &self.verifiers)
-            .map_err(|source| self.not_ours(place, source))
+        let mut keys = self.verifiers.clone();
+        keys.extend(self.known.iter().filter(|key| !self.verifiers.contains(key)).cloned());
+        SignedCheckpoint::open(bytes, self.origin(), &keys).map_err(|source| self.not_ours(place, source))
     }
 
     pub(super) fn not_ours(&self, place: &str, source: countersign_tlog::CheckpointError) -> LogError {
