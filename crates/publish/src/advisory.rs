@@ -95,7 +95,8 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &AdvisoryIntent) -> Result<P
         return Err(PublishError::ProposalUsage { reason });
     }
     let custom = Json::object([(MODIFIED, Json::from(intent.modified.to_string()))]);
-    let hashes = Hashes { sha256: Some(intent.sha256), sha512: Some(intent.sha512), others: false };
+    // One hash, as for releases: a copy must be served under each that is listed (6.2.1).
+    let hashes = Hashes { sha256: Some(intent.sha256), sha512: None, others: false };
     let custom = Some(Json::object([(EXTENSION, custom)]));
     let mut editor = TargetsEditor::next(name, role);
     editor

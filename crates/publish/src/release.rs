@@ -203,7 +203,8 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ReleaseIntent) -> Result<Pl
             return Err(PublishError::VersionExists { path });
         }
         let info = ReleaseInfo { channel: intent.channel.clone(), mode: file.mode };
-        let hashes = Hashes { sha256: Some(file.sha256), sha512: Some(file.sha512), others: false };
+        // One hash: a copy must be served under each that is listed, and clients ask by any (6.2.1).
+        let hashes = Hashes { sha256: Some(file.sha256), sha512: None, others: false };
         let entry = TargetFile { length: file.length, hashes, custom: Some(info.to_custom()) };
         editor.set_target(&target, &entry)?;
         let (length, sha256, sha512) = (file.length, file.sha256, file.sha512);

@@ -60,6 +60,30 @@ fn damage(folder: &Path, end: &str) {
     fs::write(file, bytes).unwrap();
 }
 
+/// Specification 6.2.1: a file lies under each hash that is listed for it; go-tuf asks by any of them.
+#[test]
+fn every_listed_hash_names_a_file() {
+    let publisher = Publisher::with(&["1.0.0", "1.1.0"]);
+    let role = newest(&publisher.repo().join("metadata"), ".node.json");
+    let role: serde_json::Value = serde_json::from_slice(&fs::read(role).unwrap()).unwrap();
+    let targets = role["signed"]["targets"].as_object().unwrap();
+    assert!(!targets.is_empty());
+    for (path, entry) in targets {
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        for hash in entry["hashes"].as_object().unwrap().values() {
+            let file = format!("targets/{folder}/{}.{name}", hash.as_str().unwrap());
+            assert!(publisher.repo().join(&file).is_file(), "{file}");
+        }
+    }
+}
+
+/// The file of the highest version whose name ends so.
+fn newest(folder: &Path, end: &str) -> std::path::PathBuf {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let versions = names.filter_map(|name| name.strip_suffix(end)?.parse::<u32>().ok());
+    folder.join(format!("{}{end}", versions.max().unwrap()))
+}
+
 #[test]
 fn tuf_clients_follow_our_publisher() {
     let publisher = Publisher::with(&["1.0.0", "1.1.0"]);
