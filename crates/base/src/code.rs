@@ -203,6 +203,7 @@ codes! {
     PROPOSAL_MALFORMED = "proposal-malformed", Refused, "a proposal is incomplete or not well-formed";
     APPROVAL_INVALID = "approval-invalid", Refused, "a proposal or an approval of it was changed, or is not of someone who has a say";
     APPROVAL_SELF = "approval-self", Refused, "nobody but its proposer has approved a change that needs two people";
+    PUBLISH_RENEWAL_DUE = "publish-renewal-due", Refused, "something of the repository expires soon and has to be renewed";
     PUBLISH_BLOCKED = "publish-blocked", Unavailable, "the release was not published: evidence that clients require could not be obtained";
     PUBLISH_UNFINISHED = "publish-unfinished", Unavailable, "a change of root was interrupted and must be completed first";
     PUBLISH_STORAGE_FAILED = "publish-storage-failed", Unavailable, "the repository could not be written";

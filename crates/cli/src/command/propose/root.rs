@@ -43,7 +43,7 @@ pub(crate) struct RootArgs {
     /// The online key that signs the timestamp from now on
     #[arg(long, value_name = "KEY")]
     timestamp_key: Option<String>,
-    /// Days for which the new root is good [default: 365]
+    /// Days for which the new root is good [default: 730]
     #[arg(long, value_name = "DAYS")]
     expires_days: Option<u32>,
     /// The new transparency policy: log and witness keys and the quorum, as a C2SP tlog-policy file
