@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use countersign_base::code;
-use countersign_keys::place::{Settings, TokenLabel};
+use countersign_keys::place::{PlaceError, Settings, TokenLabel};
 use countersign_keys::{Asker, KeyInfo, KeysError, Passphrase, Remembering};
 
 use crate::error::CliError;
@@ -95,6 +95,10 @@ impl Asker for Prompter {
     fn pin(&mut self, token: &TokenLabel) -> Result<Passphrase, KeysError> {
         let missing = |reason: String| KeysError::PassphraseMissing { key: token.label.clone(), reason };
         if let Some(text) = from_file(PIN_FILE) {
+            // Nobody looks at what a file has before it is sent; the last try is for a person.
+            if token.final_try {
+                return Err(PlaceError::PinFinalTry { token: token.label.clone() }.into());
+            }
             return Passphrase::new(text.map_err(|error| missing(error.what))?);
         }
         let caution = match (token.final_try, token.count_low) {

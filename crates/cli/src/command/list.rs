@@ -132,7 +132,7 @@ fn offers(
         }
         for verified in trusted.set.all(&product)? {
             let release = verified.value();
-            if every || release.is_newest() {
+            if every || (release.is_newest() && release.yanked.is_none()) {
                 let key = (product.clone(), release.path.version.clone(), release.channel.clone());
                 let (platforms, yanked): &mut (Vec<String>, Option<String>) =
                     versions.entry(key).or_default();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use countersign_base::text::escape;
 use countersign_publish::Proposal;
 use countersign_publish::proposal::{GroupStatus, Person, RoleSummary, Summary};
 use serde::Serialize;
@@ -87,6 +88,9 @@ pub(crate) struct Shown {
     /// Whether the path alone is the last line.
     #[serde(skip)]
     is_new: bool,
+    /// Whether it is shown to somebody who is to sign it: what to do next is known then.
+    #[serde(skip)]
+    is_asked: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,6 +152,7 @@ impl Shown {
                 .collect(),
             text,
             is_new: false,
+            is_asked: false,
         })
     }
 
@@ -156,16 +161,24 @@ impl Shown {
         Ok(Self { is_new: true, ..Self::new(proposal, site)? })
     }
 
+    /// For somebody who is to sign it.
+    pub(crate) fn asked(proposal: &Proposal, site: &Site) -> Result<Self, CliError> {
+        Ok(Self { is_asked: true, ..Self::new(proposal, site)? })
+    }
+
     /// What is left to do, in a line.
     pub(crate) fn next(&self) -> String {
         if self.complete {
             return format!("enough have signed: countersign publish REPO {} --keys DIR", self.proposal);
         }
-        let missing = self.roles.iter().flat_map(|role| &role.groups).filter(|group| group.lacks());
-        let mut names: Vec<&str> = missing.flat_map(|group| &group.missing).map(String::as_str).collect();
-        names.sort_unstable();
-        names.dedup();
-        format!("can still sign: {}", names.join(", "))
+        let group = |role: &Role, group: &Group| {
+            let by = if group.by.is_empty() { String::new() } else { format!(" by {}", group.by) };
+            let lacks = group.threshold as usize - group.signed.len();
+            format!("{}{by} needs {lacks} more of {}", escape(&role.role), escape(&group.missing.join(", ")))
+        };
+        let groups = self.roles.iter().flat_map(|role| role.groups.iter().map(move |group| (role, group)));
+        let lacking = groups.filter(|(_, one)| one.lacks()).map(|(role, one)| group(role, one));
+        lacking.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -177,6 +190,9 @@ impl Report for Shown {
             Some(name) => format!("the repository is the one that this machine trusts as `{name}`"),
             None => "compare the repository's anchor with the one that you know".to_owned(),
         });
+        if self.is_asked {
+            return lines;
+        }
         if self.is_new {
             lines.push(format!("let them sign it: countersign sign {} --key KEY", self.proposal));
             lines.push(self.proposal.clone());

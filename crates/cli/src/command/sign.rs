@@ -105,7 +105,7 @@ pub(crate) fn run(args: &SignArgs, site: &Site) -> Result<ExitCode, CliError> {
 
 /// Shows what it changes, and asks on a terminal.
 fn consent(proposal: &Proposal, yes: bool, site: &Site) -> Result<(), CliError> {
-    let shown = Shown::new(proposal, site)?;
+    let shown = Shown::asked(proposal, site)?;
     let answer = if yes { None } else { site.out.confirm(&shown.lines(), "Sign this?")? };
     match answer {
         Some(true) => Ok(()),

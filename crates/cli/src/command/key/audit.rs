@@ -83,7 +83,7 @@ impl Report for Audited {
                 "  {}  {key} ({})  {role}  {}",
                 used.when,
                 escape(&used.holder),
-                escape(&used.why)
+                escape(&short_digests(&used.why))
             ));
         }
         if !self.clock_back.is_empty() {
@@ -171,4 +171,14 @@ impl Missing {
     fn new(found: &Found) -> Self {
         Self { key: found.key.clone(), file: found.file.clone(), sha256: found.signed.1.to_string() }
     }
+}
+
+/// A reason with its digests cut to what tells two apart, for a line on a terminal.
+fn short_digests(why: &str) -> String {
+    let short = |word: &str| {
+        let hex = word.trim_end_matches(':');
+        let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_digest { format!("{}...{}", &hex[..8], &word[64..]) } else { word.to_owned() }
+    };
+    why.split(' ').map(short).collect::<Vec<_>>().join(" ")
 }
