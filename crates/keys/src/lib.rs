@@ -7,6 +7,7 @@
 //! - or elsewhere, where the `.pub` says ([`place`]): a token, an SSH agent, a remote signer.
 //!
 //! `NAME.end` says that it was retired or revoked ([`lifecycle`]). Such a key, and an expired one, signs nothing.
+//! `NAME.escrow` says how it was split into shares last ([`escrow`]).
 //! Files are written durably, and keys are never overwritten. A `NAME.key` that others can read is refused, as ssh
 //! does. Passphrases and PINs come from an [`Asker`]. [`usage`] records each signature before it is given out;
 //! [`escrow`] splits a secret into shares.

@@ -5,9 +5,11 @@
 //! itself or by its neighbours, before any secret is put together. A digest gives nothing away: what it is of are 32
 //! uniformly random bytes, and the public key beside it already lets anybody check a guess.
 //!
-//! What it cannot tell: that *all* shares given come from an older splitting of the same key. They are good shares, and
-//! give the key. Whoever wants old shares to be worth nothing rotates the key.
+//! Shares of an older splitting are good shares and give the key. The keys directory knows the newest one
+//! ([`Escrowed`]) and takes no other back, so that old papers are noticed; elsewhere they work. Whoever wants them to
+//! be worth nothing rotates the key.
 
+mod record;
 mod share;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ use crate::info::KeyInfo;
 use crate::passphrase::Protection;
 use crate::place::Place;
 
+pub use record::Escrowed;
 pub use share::{MAX_SHARE_BYTES, Share};
 
 /// Most shares of one key.
@@ -41,7 +44,8 @@ pub struct Recovered {
 }
 
 impl KeyDir {
-    /// Splits the secret of a key file into `count` shares, of which `needed` recover it.
+    /// Splits the secret of a key file into `count` shares, of which `needed` recover it. From then on this directory
+    /// takes back no share of an older splitting.
     ///
     /// # Errors
     /// `usage` for other numbers than 2 <= `needed` <= `count` <= [`MAX_SHARES`], or a key that is not in a file; else
@@ -58,7 +62,11 @@ impl KeyDir {
             let need = "only the secret of a key file can be split";
             return Err(KeysError::NotAFile { name: info.name.clone(), need });
         }
-        split(info, &self.secret(info, ask)?, needed, count)
+        let shares = split(info, &self.secret(info, ask)?, needed, count)?;
+        if let Some(first) = shares.first() {
+            self.note_escrow(first)?;
+        }
+        Ok(shares)
     }
 
     /// Puts a key together from its shares and stores it: `NAME.key`, and `NAME.pub` unless that is there and says the
@@ -68,6 +76,13 @@ impl KeyDir {
     /// As [`recover`]; `key-exists` if there is a secret, or another public key, of that name; `key-storage-failed`.
     pub fn recover(&self, shares: &[Share], protection: Protection<'_>) -> Result<KeyInfo, KeysError> {
         let Recovered { info, key } = recover(shares)?;
+        if let Some(newest) = self.escrowed(&info)?
+            && let Some(older) = shares.iter().find(|share| share.set_id() != newest.set)
+        {
+            let reason =
+                "the key was split anew since; if the newer shares are lost, recover it into another folder";
+            return Err(older.invalid(reason));
+        }
         self.restore(&info, &key, protection)?;
         Ok(info)
     }

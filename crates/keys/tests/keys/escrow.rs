@@ -75,6 +75,31 @@ fn recovery_overwrites_nothing_and_seals_anew() {
 }
 
 #[test]
+fn older_shares_are_not_taken_back_where_newer_ones_are_known() {
+    let scene = Scene::new();
+    let info = scene.plain("a");
+    assert_eq!(scene.keys.escrowed(&info).unwrap(), None);
+    let older = parsed(&split(&scene, &info, 2, 3));
+    let newer = parsed(&split(&scene, &info, 3, 5));
+    let newest = scene.keys.escrowed(&info).unwrap().unwrap();
+    assert_eq!((newest.set, newest.needed, newest.count), (newer[0].set_id(), 3, 5));
+    std::fs::remove_file(scene.file("a.key")).unwrap();
+    let (code, said) = said(scene.keys.recover(&older, Protection::Unencrypted));
+    assert_eq!(code, code::KEY_SHARE_INVALID);
+    assert!(said.starts_with("share 1 of the key `a` (`1.share`)") && said.contains("split anew"), "{said}");
+    let good = scene.bytes("a.escrow");
+    scene.replace("a.escrow", b"{}");
+    assert_eq!(crate::scene::code(scene.keys.recover(&newer, Protection::Unencrypted)), code::KEY_MALFORMED);
+    scene.replace("a.escrow", &good);
+    scene.keys.recover(&newer, Protection::Unencrypted).unwrap();
+    assert_eq!(
+        Scene::new().keys.recover(&older, Protection::Unencrypted).unwrap(),
+        info,
+        "elsewhere they work"
+    );
+}
+
+#[test]
 fn numbers_that_make_no_sense_are_refused() {
     let scene = Scene::new();
     let info = scene.plain("a");
