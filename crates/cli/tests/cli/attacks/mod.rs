@@ -5,7 +5,9 @@
 
 mod distribution;
 mod forge;
+mod hardware_keys;
 pub(crate) mod hybrid;
+mod key_shares;
 mod log_cosignatures;
 mod log_keys;
 mod log_policy;
