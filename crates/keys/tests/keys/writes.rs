@@ -1,14 +1,18 @@
-//! Power loss at every step of making, marking and adopting a key: what is there afterwards is whole, or not there.
+//! Power loss at every step of making, marking and adopting a key, and of recording its use: what was promised is
+//! there afterwards, and nothing is stuck.
 
 use std::fs;
 use std::path::Path;
 
 use countersign_base::code::{self, Explain as _};
+use countersign_crypto::sha256;
 use countersign_keys::lifecycle::{KeyState, Mark, MarkKind};
+use countersign_keys::usage::{self, Purpose, UsageLog, Use};
 use countersign_keys::{KeyDir, KeyInfo, KeysError, Place, Protection};
+use countersign_store::RealDisk;
 use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then, scratch};
 
-use crate::scene::{new, now, works};
+use crate::scene::{Scene, new, now, works};
 
 /// Makes one key, adopts another and retires the first, on a new directory.
 fn work(dir: &Path, disk: std::sync::Arc<FaultyDisk>) -> (Vec<KeyInfo>, Result<(), KeysError>) {
@@ -72,4 +76,57 @@ fn check(dir: &Path, promised: &[KeyInfo]) {
         Ok(info) => assert!(!promised.contains(&info)),
         Err(error) => assert_eq!(error.code(), code::KEY_EXISTS),
     }
+}
+
+/// Begins the log of key usage and records in two runs; gives what was promised.
+fn recording(
+    dir: &Path,
+    disk: &std::sync::Arc<FaultyDisk>,
+    info: &KeyInfo,
+) -> (Vec<Use>, Result<(), KeysError>) {
+    let mut promised = Vec::new();
+    let mut run = |messages: &[&str]| {
+        let log = UsageLog::open(dir, disk.clone(), now())?;
+        for message in messages {
+            let purpose = Purpose { role: "root".to_owned(), why: (*message).to_owned() };
+            let used = Use::new(info, &purpose, sha256(message.as_bytes()), now());
+            log.record(std::slice::from_ref(&used))?;
+            promised.push(used);
+        }
+        log.finish().map(drop)
+    };
+    let outcome = run(&["one", "two"]).and_then(|()| run(&["three"]));
+    (promised, outcome)
+}
+
+#[test]
+fn no_recorded_use_is_lost_by_power_loss_at_any_step() {
+    let temp = tempfile::tempdir_in(scratch()).unwrap();
+    let info = Scene::new().plain("a");
+    let root = temp.path().join("count");
+    fs::create_dir(&root).unwrap();
+    let counting = FaultyDisk::counting(&root);
+    recording(&root.join("usage"), &counting, &info).1.unwrap();
+    let mut losses = 0;
+    for at in 0..counting.steps() {
+        for fault in [Fault::Lost, Fault::DoneButFailed, Fault::Torn] {
+            let root = temp.path().join(format!("{at}-{fault:?}"));
+            fs::create_dir(&root).unwrap();
+            let disk = FaultyDisk::failing(&root, at, fault, Then::Dies);
+            let (promised, _) = recording(&root.join("usage"), &disk, &info);
+            for loss in Loss::ALL {
+                let after = temp.path().join(format!("{at}-{fault:?}-{loss:?}"));
+                disk.after(loss, &after);
+                let dir = after.join("usage");
+                let mut found = Vec::new();
+                usage::audit(&dir, None, now(), &mut |_, used| found.push(used.clone()))
+                    .unwrap_or_else(|error| panic!("step {at} {fault:?} {loss:?}: {error}"));
+                assert!(promised.iter().all(|used| found.contains(used)), "step {at} {fault:?} {loss:?}");
+                UsageLog::open(&dir, std::sync::Arc::new(RealDisk), now()).unwrap().finish().unwrap();
+                losses += 1;
+            }
+            fs::remove_dir_all(&root).unwrap();
+        }
+    }
+    assert!(losses > 200, "{losses}");
 }
