@@ -5,9 +5,11 @@
 mod agreement;
 mod attacks;
 mod bad_input;
+mod ceremony;
 mod flips;
 mod interop;
 mod interop_hybrid;
+mod key;
 mod lab;
 mod mirror;
 mod publisher;
