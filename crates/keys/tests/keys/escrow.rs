@@ -249,6 +249,13 @@ proptest! {
         prop_assert_eq!(few.code(), code::KEY_SHARE_THRESHOLD);
     }
 
+    #[test]
+    fn arbitrary_text_is_no_share(text in "(?s).{0,200}", label in "key|needed|digest|set|secret") {
+        for text in [text.clone(), format!("countersign-key-share 1\n{label} {text}")] {
+            prop_assert_eq!(Share::parse("x", &text).unwrap_err().code(), code::KEY_SHARE_INVALID);
+        }
+    }
+
     /// Whatever is done to the text of one share, it is the one that is named, or nothing was done.
     #[test]
     fn a_tampered_share_is_named(

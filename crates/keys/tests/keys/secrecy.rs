@@ -1,7 +1,13 @@
 //! Nothing that can be printed shows a secret, and a sealed file holds none (attack D04 plays this end to end).
 
+use std::sync::Arc;
+
 use countersign_base::code::Explain;
-use countersign_keys::{KeysError, NewKey, Protection};
+use countersign_crypto::Signer as _;
+use countersign_keys::lifecycle::{Mark, MarkKind};
+use countersign_keys::usage::{Purpose, Recorded, UsageLog};
+use countersign_keys::{KeyInfo, KeysError, NewKey, Protection};
+use countersign_store::RealDisk;
 
 use crate::scene::{PASSPHRASE, Scene, new, now, passphrase};
 
@@ -67,6 +73,43 @@ fn a_sealed_file_does_not_hold_its_seed() {
     assert!(!public.contains(&seed[..16]));
     let wrong = scene.open(&scene.keys.find("a").unwrap(), "my other passphrase").err().unwrap();
     assert!(!shown(&wrong).contains("other"), "{wrong}");
+}
+
+/// Attack D04, the part of it that lies in files: descriptions, marks, records and the log of usage.
+#[test]
+fn no_file_but_the_secret_itself_holds_a_part_of_it() {
+    let scene = Scene::new();
+    let info = scene.plain("a");
+    let seed = seed(&scene.bytes("a.key"));
+    let mut nobody = |_: &KeyInfo| panic!("not sealed");
+    drop(scene.keys.split(&info, &mut nobody, 2, 3).unwrap());
+    let log = Arc::new(UsageLog::open(&scene.keys.usage_path(), Arc::new(RealDisk), now()).unwrap());
+    let purpose = Purpose { role: "root".to_owned(), why: "a test".to_owned() };
+    let signer = scene.keys.signer(&info, &mut nobody, now()).unwrap();
+    let signer = Recorded::new(signer, Arc::clone(&log), info.clone(), purpose, now());
+    signer.sign(b"message").unwrap();
+    assert!(!format!("{signer:?} {log:?}").contains(&seed[..8]));
+    drop((signer, log));
+    let mark = Mark { kind: MarkKind::Retired, at: now(), why: "a test".to_owned() };
+    scene.keys.mark(&info, &mark).unwrap();
+    let raw = hex_bytes(&seed);
+    let mut looked = 0;
+    let mut folders = vec![scene.keys.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            let found = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+            let holds = found(&seed.as_bytes()[..16]) || found(&raw[..8]);
+            assert_eq!(holds, path.ends_with("a.key"), "{}", path.display());
+            looked += 1;
+        }
+    }
+    assert!(looked > 8, "{looked}");
 }
 
 fn hex_bytes(digits: &str) -> Vec<u8> {
