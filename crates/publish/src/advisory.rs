@@ -8,7 +8,7 @@ use std::path::Path;
 use countersign_base::Timestamp;
 use countersign_base::json::{self, Json};
 use countersign_base::name::{FileName, ProductName};
-use countersign_crypto::{sha256, sha512};
+use countersign_crypto::sha256;
 use countersign_store::durable;
 use countersign_tuf::editor::TargetsEditor;
 use countersign_tuf::metadata::{Hashes, TargetFile};
@@ -41,7 +41,6 @@ impl AdvisoryIntent {
             modified,
             length: bytes.len() as u64,
             sha256: sha256(&bytes),
-            sha512: sha512(&bytes),
         })
     }
 
@@ -103,6 +102,6 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &AdvisoryIntent) -> Result<P
         .set_version((planning.version)(name))
         .set_expires(planning.now.plus_days(planning.expiries.product_days))
         .set_target(&target, &TargetFile { length: intent.length, hashes, custom })?;
-    let file = PlannedFile { target, length: intent.length, sha256: intent.sha256, sha512: intent.sha512 };
+    let file = PlannedFile { target, length: intent.length, sha256: intent.sha256 };
     Ok(Plan { drafts: vec![editor.finish()?], files: vec![file] })
 }

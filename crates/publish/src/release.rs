@@ -133,7 +133,7 @@ impl Publisher<'_> {
         let change = Change { documents, targets: placed.map(place).collect(), renew_snapshot: false };
         let publication = act.publish(change, &online, &mut keyring, &mut *self.connect)?;
         let released = |(path, copy): (TargetPath, &Copied)| {
-            let Digests { length, sha256, mode, .. } = copy.digests;
+            let Digests { length, sha256, mode } = copy.digests;
             ReleasedFile { path, length, sha256, mode }
         };
         let files = paths.into_iter().zip(&copies).map(released).collect();
@@ -144,8 +144,8 @@ impl Publisher<'_> {
 /// What a release is, once its files are copied.
 fn intent(options: &ReleaseOptions<'_>, paths: &[TargetPath], copies: &[Copied]) -> ReleaseIntent {
     let file = |(path, copy): (&TargetPath, &Copied)| {
-        let Digests { length, sha256, sha512, mode } = copy.digests;
-        FileIntent { name: path.name.clone(), length, sha256, sha512, mode }
+        let Digests { length, sha256, mode } = copy.digests;
+        FileIntent { name: path.name.clone(), length, sha256, mode }
     };
     ReleaseIntent {
         product: options.product.clone(),
@@ -207,8 +207,7 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ReleaseIntent) -> Result<Pl
         let hashes = Hashes { sha256: Some(file.sha256), sha512: None, others: false };
         let entry = TargetFile { length: file.length, hashes, custom: Some(info.to_custom()) };
         editor.set_target(&target, &entry)?;
-        let (length, sha256, sha512) = (file.length, file.sha256, file.sha512);
-        files.push(PlannedFile { target, length, sha256, sha512 });
+        files.push(PlannedFile { target, length: file.length, sha256: file.sha256 });
     }
     Ok(Plan { drafts: vec![editor.finish()?], files })
 }

@@ -10,8 +10,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use countersign_base::{Sha256Digest, Sha512Digest};
-use countersign_crypto::{Sha256, Sha512};
+use countersign_base::Sha256Digest;
+use countersign_crypto::Sha256;
 use countersign_store::{Disk, DiskFile, StoreError, durable};
 use countersign_verify::{FileMode, MAX_ARTIFACT_BYTES};
 
@@ -39,8 +39,6 @@ pub(crate) struct Digests {
     pub length: u64,
     /// SHA-256.
     pub sha256: Sha256Digest,
-    /// SHA-512.
-    pub sha512: Sha512Digest,
     /// What the permission bits say.
     pub mode: FileMode,
 }
@@ -48,7 +46,7 @@ pub(crate) struct Digests {
 impl Digests {
     /// Whether it is the file that a proposal means. Its permission bits mean nothing: they do not travel.
     pub(crate) fn is(&self, planned: &PlannedFile) -> bool {
-        (self.length, self.sha256, self.sha512) == (planned.length, planned.sha256, planned.sha512)
+        (self.length, self.sha256) == (planned.length, planned.sha256)
     }
 }
 
@@ -108,6 +106,15 @@ impl<'d> Staging<'d> {
     }
 }
 
+impl Drop for Staging<'_> {
+    /// A run that is refused leaves no copies behind. What cannot be deleted, the next run does.
+    fn drop(&mut self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let _ = self.disk.remove_file(&entry.path());
+        }
+    }
+}
+
 /// Copies the file at `source` to `folder`, durably and under its SHA-256, hashing what is copied.
 ///
 /// # Errors
@@ -146,7 +153,7 @@ fn hash_into(
     if info.len() > MAX_ARTIFACT_BYTES {
         return Err(PublishError::FileTooLarge { path: source.to_owned(), limit: MAX_ARTIFACT_BYTES });
     }
-    let (mut sha256, mut sha512, mut length) = (Sha256::new(), Sha512::new(), 0);
+    let (mut sha256, mut length) = (Sha256::new(), 0);
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let filled = read_full(&mut input, &mut chunk).map_err(unreadable)?;
@@ -155,7 +162,6 @@ fn hash_into(
         }
         let bytes = &chunk[..filled];
         sha256.update(bytes);
-        sha512.update(bytes);
         sink(bytes)?;
         length += filled as u64;
         progress(length, info.len().max(length));
@@ -166,7 +172,7 @@ fn hash_into(
         return Err(unreadable(io::Error::other("it was changed while it was read")));
     }
     let mode = FileMode::from_bits(info.mode());
-    Ok(Digests { length, sha256: sha256.finish(), sha512: sha512.finish(), mode })
+    Ok(Digests { length, sha256: sha256.finish(), mode })
 }
 
 /// Refuses what is not a regular file: a link may point elsewhere by the time it is read, a folder or device has

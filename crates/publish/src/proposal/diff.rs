@@ -115,11 +115,12 @@ fn collect(
     if old == new {
         return;
     }
-    let members =
-        |value: Option<&Json>| value.and_then(Json::as_object).filter(|all| !all.is_empty()).cloned();
+    let members = |value: Option<&Json>| value.and_then(Json::as_object).cloned();
     let (before, after) = (members(old), members(new));
+    let empty = |members: &Option<BTreeMap<_, _>>| members.as_ref().is_none_or(BTreeMap::is_empty);
     // An object against nothing or against another object is gone into; anything else is one difference.
-    let goes_in = (before.is_some() || old.is_none()) && (after.is_some() || new.is_none());
+    let objects = (before.is_some() || old.is_none()) && (after.is_some() || new.is_none());
+    let goes_in = objects && !(empty(&before) && empty(&after));
     if !goes_in {
         out.insert(at.clone(), (old.cloned(), new.cloned()));
         return;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use countersign_base::name::{Channel, FileName, Platform, ProductName, Version};
 use countersign_base::text::escape;
-use countersign_base::{Sha256Digest, Sha512Digest, Timestamp};
+use countersign_base::{Sha256Digest, Timestamp};
 use countersign_crypto::PublicKey;
 use countersign_verify::FileMode;
 use serde::{Deserialize, Serialize};
@@ -66,9 +66,6 @@ pub struct FileIntent {
     /// SHA-256.
     #[serde(with = "text")]
     pub sha256: Sha256Digest,
-    /// SHA-512.
-    #[serde(with = "text")]
-    pub sha512: Sha512Digest,
     /// Whether it is a program: `644` or `755`.
     #[serde(with = "text::mode")]
     pub mode: FileMode,
@@ -106,9 +103,6 @@ pub struct AdvisoryIntent {
     /// SHA-256.
     #[serde(with = "text")]
     pub sha256: Sha256Digest,
-    /// SHA-512.
-    #[serde(with = "text")]
-    pub sha512: Sha512Digest,
 }
 
 /// See [`Intent::Product`].

@@ -379,6 +379,7 @@ fn does_not_follow(error: &PublishError) -> PublishError {
 /// Damage in a proposal's old metadata is not damage of a repository.
 fn base_error(layout: &Layout, error: PublishError) -> PublishError {
     match error {
+        PublishError::Damaged { path, source: None } => malformed(&path, "it is missing"),
         PublishError::Damaged { path, source } => PublishError::ProposalBase { path, source },
         // A wrong clock says nothing about the proposal.
         PublishError::ProofRefused { role, version, source } if source.code() != LOG_COSIGNATURE_TIME => {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use countersign_base::{Json, Sha256Digest, Sha512Digest, Timestamp};
+use countersign_base::{Json, Sha256Digest, Timestamp};
 use countersign_tuf::editor::Draft;
 use countersign_tuf::metadata::{ROOT, TARGETS};
 use countersign_verify::EXTENSION;
@@ -50,8 +50,6 @@ pub(crate) struct PlannedFile {
     pub length: u64,
     /// SHA-256.
     pub sha256: Sha256Digest,
-    /// SHA-512.
-    pub sha512: Sha512Digest,
 }
 
 impl PlannedFile {

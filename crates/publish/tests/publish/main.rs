@@ -4,6 +4,14 @@
 mod act;
 mod crash;
 mod passphrases;
+mod proposal;
+mod proposal_crash;
+mod proposal_refusals;
 mod refusals;
 mod support;
+mod trust;
+mod trust_crash;
+mod trust_mend;
+mod trust_policy;
+mod trust_support;
 mod witnesses;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use countersign_base::name::{Channel, Platform, ProductName, Version};
 use countersign_base::{Anchor, Explain, Timestamp};
-use countersign_crypto::{sha256, sha512};
+use countersign_crypto::sha256;
 use countersign_keys::{KeyInfo, KeysError, Passphrase, Protection};
 use countersign_log::{Cosigner, Trust};
 use countersign_publish::{
@@ -166,11 +166,16 @@ impl View {
     }
 }
 
-/// A first run of a client on a directory: all metadata, all proofs, the log's consistency, all targets.
-pub(crate) fn view(repo: &Path, anchor: Anchor, now: Timestamp) -> Result<View, VerifyError> {
+/// A first run of a client on a directory: all metadata, all proofs, the log's consistency.
+pub(crate) fn load(repo: &Path, anchor: Anchor, now: Timestamp) -> Result<TransparentSet, VerifyError> {
+    load_up_to(repo, anchor, now, u64::MAX)
+}
+
+/// The same by a client that finds no root after version `last`.
+fn load_up_to(repo: &Path, anchor: Anchor, now: Timestamp, last: u64) -> Result<TransparentSet, VerifyError> {
     let document = |role: &str, version: u64| document(repo, role, version);
     let mut set = TransparentSet::new(anchor, &document("root", 1), Lineage::default(), now)?;
-    for version in 2.. {
+    for version in 2..=last {
         if !repo.join(format!("metadata/{version}.root.json")).exists() {
             break;
         }
@@ -190,6 +195,23 @@ pub(crate) fn view(repo: &Path, anchor: Anchor, now: Timestamp) -> Result<View, 
         let proof = consistency(repo, &link);
         set.lineage_mut().prove(&link, &proof)?;
     }
+    Ok(set)
+}
+
+/// As [`load`], with all targets.
+pub(crate) fn view(repo: &Path, anchor: Anchor, now: Timestamp) -> Result<View, VerifyError> {
+    view_up_to(repo, anchor, now, u64::MAX)
+}
+
+/// The same by a client that finds no root after version `last`.
+pub(crate) fn view_up_to(
+    repo: &Path,
+    anchor: Anchor,
+    now: Timestamp,
+    last: u64,
+) -> Result<View, VerifyError> {
+    let set = load_up_to(repo, anchor, now, last)?;
+    let products = set.products();
     countersign_log::fsck(&repo.join("log"), Trust::Policy(set.policy(), now)).unwrap();
     let mut targets = BTreeMap::new();
     for product in &products {
@@ -199,7 +221,7 @@ pub(crate) fn view(repo: &Path, anchor: Anchor, now: Timestamp) -> Result<View, 
             assert_eq!((sha256(&bytes), bytes.len() as u64), (release.sha256, release.length));
             let path = release.path.to_string();
             let entry = set.tuf().role(product.as_str()).unwrap().target(&path).unwrap();
-            assert_eq!(entry.hashes.sha512, Some(sha512(&bytes)));
+            assert_eq!(entry.hashes.sha256, Some(sha256(&bytes)));
             targets.insert(path, release.sha256.to_string());
         }
     }
