@@ -100,7 +100,7 @@ pub enum Answer {
         /// Who says so, by whatever name.
         anchor: Anchor,
         /// What it lists.
-        claim: Claim,
+        claim: Box<Claim>,
     },
     /// Its verified metadata does not list the path.
     Nothing,
@@ -122,7 +122,9 @@ impl TransparentSet {
                     Some(Release { yanked: Some(reason), .. }) => {
                         Answer::Refused(format!("has taken it back: {}", escape(reason)))
                     }
-                    Some(release) => Answer::Lists { anchor: self.anchor(), claim: Claim::of(release) },
+                    Some(release) => {
+                        Answer::Lists { anchor: self.anchor(), claim: Box::new(Claim::of(release)) }
+                    }
                 }
             }
             Err(VerifyError::ProductUnknown { .. }) => Answer::Nothing,
@@ -148,7 +150,7 @@ pub enum AgreementError {
     #[error("{agree} of {threshold} repositories that must agree on `{path}` list this file: {answers}")]
     Disagree {
         /// The target path.
-        path: TargetPath,
+        path: String,
         /// How many list the same.
         agree: usize,
         /// How many must.
@@ -162,7 +164,7 @@ pub enum AgreementError {
     )]
     Unheard {
         /// The target path.
-        path: TargetPath,
+        path: String,
         /// How many list the same.
         agree: usize,
         /// How many must.
@@ -174,7 +176,7 @@ pub enum AgreementError {
     #[error("the repository map says of no repository that it speaks for `{path}`")]
     NotMapped {
         /// The target path.
-        path: TargetPath,
+        path: String,
     },
     /// The map breaks a rule.
     #[error("the repository map cannot be used: {0}")]
@@ -245,7 +247,7 @@ impl RepositoryMap {
         match (refusal, self.unmapped) {
             (Some(error), _) => Err(error),
             (None, Unmapped::Named) => Ok(Agreed::NotMapped),
-            (None, Unmapped::Refused) => Err(AgreementError::NotMapped { path: claim.path.clone() }),
+            (None, Unmapped::Refused) => Err(AgreementError::NotMapped { path: claim.path.to_string() }),
         }
     }
 
@@ -388,7 +390,7 @@ impl Mapping {
             };
             others.push(format!("`{name}`: {other}"));
         }
-        let (path, threshold, answers) = (claim.path.clone(), self.threshold, others.join("; "));
+        let (path, threshold, answers) = (claim.path.to_string(), self.threshold, others.join("; "));
         let agree = agree.len();
         if agree + unreachable >= threshold {
             return Err(AgreementError::Unheard { path, agree, threshold, answers });

@@ -68,7 +68,8 @@ impl Report for Signed {
             });
             if !one.recorded && !one.already {
                 lines.push(
-                    "note      the key is named by its place alone, so its use is in no log".to_owned(),
+                    "note      the key was named by its place alone, so its use is in no log; take it up with `key new --place`"
+                        .to_owned(),
                 );
             }
         }

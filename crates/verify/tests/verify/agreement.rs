@@ -17,7 +17,7 @@ fn names(count: usize) -> Vec<RepoName> {
 }
 
 fn lists(repository: u8, content: u8) -> Answer {
-    Answer::Lists { anchor: Anchor(Sha256Digest([repository; 32])), claim: claim(content) }
+    Answer::Lists { anchor: Anchor(Sha256Digest([repository; 32])), claim: Box::new(claim(content)) }
 }
 
 fn map(count: usize, threshold: usize) -> RepositoryMap {
@@ -102,7 +102,7 @@ fn exactly_the_threshold_of_distinct_repositories_decides() {
 #[test]
 fn same_content_is_length_and_every_digest_that_both_have() {
     let check = |other: Claim| {
-        let answer = Answer::Lists { anchor: Anchor(Sha256Digest([7; 32])), claim: other };
+        let answer = Answer::Lists { anchor: Anchor(Sha256Digest([7; 32])), claim: Box::new(other) };
         let listed = Claim { sha512: Some(Sha512Digest([3; 64])), ..claim(1) };
         map(1, 1).decide(&listed, &mut |_| answer.clone()).is_ok()
     };
@@ -130,7 +130,7 @@ fn mappings_are_asked_in_order_until_one_is_terminating() {
     let refused = read(true).decide(&claim(1), &mut { only_beta }).unwrap_err();
     assert_eq!(refused.code(), code::TRUST_REPOS_DISAGREE);
     let windows = Claim { path: "node/1.0.0/windows-amd64/node".parse().unwrap(), ..claim(1) };
-    let listed = Answer::Lists { anchor: Anchor(Sha256Digest([1; 32])), claim: windows.clone() };
+    let listed = Answer::Lists { anchor: Anchor(Sha256Digest([1; 32])), claim: Box::new(windows.clone()) };
     assert_eq!(read(true).decide(&windows, &mut |_| listed.clone()), Ok(Agreed::By(vec![beta])));
 }
 
@@ -140,7 +140,7 @@ fn what_no_mapping_covers_is_refused_unless_the_map_says_otherwise() {
         {"paths":["other/*/*/*"],"repositories":["alpha"],"threshold":1,"terminating":true}]}"#;
     let mut map = RepositoryMap::parse(text.as_bytes()).unwrap();
     let refused = map.decide(&claim(1), &mut |_| lists(1, 1)).unwrap_err();
-    assert_eq!(refused, AgreementError::NotMapped { path: PATH.parse().unwrap() });
+    assert_eq!(refused, AgreementError::NotMapped { path: PATH.to_owned() });
     map.unmapped = Unmapped::Named;
     assert_eq!(map.decide(&claim(1), &mut |_| unreachable!()), Ok(Agreed::NotMapped));
 }

@@ -76,7 +76,7 @@ struct Missing {
 
 impl Report for Audited {
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("the log of key usage is whole: {} uses", self.uses)];
+        let mut lines = vec![format!("the log of key usage is whole; uses in it: {}", self.uses)];
         for used in &self.latest {
             let (key, role) = (escape(&used.key), escape(&used.role));
             lines.push(format!(
