@@ -15,6 +15,11 @@ use countersign_verify::extension;
 use crate::current::Current;
 use crate::error::PublishError;
 
+/// The signers of the root that is in force.
+const PRESENT: &str = "the present root";
+/// The signers of the root that follows it.
+const NEW: &str = "the new root";
+
 /// Who has signed one new file, and who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleStatus {
@@ -106,7 +111,7 @@ impl<'a> Authority<'a> {
             Some(Group { by, table: root.keys(), keys: root.role_keys(role)? })
         };
         match (role, &self.new_root) {
-            (ROOT, Some(new)) => [("the present root", self.root), ("the new root", new)]
+            (ROOT, Some(new)) => [(PRESENT, self.root), (NEW, new)]
                 .into_iter()
                 .filter_map(|(by, root)| of_root(by, root))
                 .collect(),
@@ -128,6 +133,14 @@ impl<'a> Authority<'a> {
             _ => extension::holder(self.targets(), keyid),
         };
         holder.map_or_else(|| short(keyid), str::to_owned)
+    }
+
+    /// The same in one group: a new root does not say who the signers of the present one are.
+    fn name_by(&self, by: &str, role: &str, keyid: &str) -> String {
+        match by {
+            PRESENT => extension::holder(self.root, keyid).map_or_else(|| short(keyid), str::to_owned),
+            _ => self.name(role, keyid),
+        }
     }
 
     /// The id under which `key` signs `role`; `None` if it has no say in it.
@@ -175,8 +188,9 @@ impl<'a> Authority<'a> {
     /// Who has signed a draft.
     pub(crate) fn status(&self, draft: &Draft) -> RoleStatus {
         let role = draft.role();
-        let person = |keyid: &String| Person { keyid: keyid.clone(), name: self.name(role, keyid) };
         let group = |group: Group<'_>| {
+            let person =
+                |keyid: &String| Person { keyid: keyid.clone(), name: self.name_by(group.by, role, keyid) };
             let Signers { threshold, signed, unsigned, halves } = draft.status(group.table, group.keys);
             GroupStatus {
                 by: group.by,
@@ -218,12 +232,12 @@ impl<'a> Authority<'a> {
     }
 
     fn too_few(&self, role: &str, by: &'static str, signers: &Signers) -> PublishError {
-        if !signers.halves.is_empty() {
-            if let Some(shortage) = signers.shortage(role) {
-                return shortage.into();
-            }
+        if !signers.halves.is_empty()
+            && let Some(shortage) = signers.shortage(role)
+        {
+            return shortage.into();
         }
-        let names = |ids: &[String]| ids.iter().map(|id| self.name(role, id)).collect();
+        let names = |ids: &[String]| ids.iter().map(|id| self.name_by(by, role, id)).collect();
         PublishError::ApprovalsMissing {
             role: role.to_owned(),
             by,

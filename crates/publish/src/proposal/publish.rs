@@ -6,11 +6,11 @@ use countersign_base::Anchor;
 use countersign_base::text::escape;
 use countersign_tuf::editor::Draft;
 use countersign_tuf::metadata::{ROOT, TARGETS};
-use countersign_verify::extension::is_holder;
 
+use super::approval::{Approval, BadApproval};
 use super::authority::Authority;
 use super::folder::Folder;
-use super::plan::{Plan, PlannedFile, Planning, make, plan, touched};
+use super::plan::{PlannedFile, Planning, make, plan, touched};
 use super::statement::{ProposedBy, Statement};
 use super::write::{self, Sources};
 use super::{AdvisoryIntent, Intent, Proposal, base, invalid};
@@ -125,6 +125,9 @@ impl Publisher<'_> {
         let why = format!("publication of proposal {}", proposal.digest);
         let mut keyring = keyring.because(&why);
         let online = Online { site, root: current.root(), current: Some(&current) };
+        if drafts.iter().all(|draft| draft.role() != ROOT) {
+            online.check_keys(&keyring)?;
+        }
         let act =
             Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
         let documents = number(&act, &current, &drafts)?;
@@ -176,7 +179,7 @@ fn next_version(layout: &Layout, role: &str, seen: u64) -> u64 {
 }
 
 /// Says in a statement which files it builds on, and numbers the new ones.
-fn fill(
+pub(super) fn fill(
     statement: &mut Statement,
     current: &Current,
     site: &Site,
@@ -225,46 +228,41 @@ fn check_on(proposal: &Proposal, current: &mut Current, site: &Site) -> Result<V
         }
     }
     // The same intent on the same metadata: anything else that it depends on shows here.
-    let mut drafts = make(statement, current, &site.expiries).map_err(stale)?.drafts;
+    let drafts = make(statement, current, &site.expiries).map_err(stale)?.drafts;
     let same = |made: &[Draft]| made.iter().map(Draft::signed).eq(proposal.drafts.iter().map(Draft::signed));
     if !same(&drafts) {
         let what = "what it would publish has changed with the repository".to_owned();
         return Err(PublishError::ProposalStale { what });
     }
+    sign_again(proposal, current, drafts)
+}
+
+/// Puts the signatures that count today on `drafts`, which must be enough.
+fn sign_again(
+    proposal: &Proposal,
+    current: &Current,
+    mut drafts: Vec<Draft>,
+) -> Result<Vec<Draft>, PublishError> {
     let authority = Authority::new(current, &drafts)?;
-    let checked: Vec<_> = proposal
-        .approvals
-        .iter()
-        .map(|approval| (approval, approval.check(proposal.digest, &drafts, &authority)))
-        .collect();
-    let mut signed = drafts.clone();
-    let mut bad = Vec::new();
-    for (approval, checked) in checked {
-        match checked {
-            Ok(signature) => {
-                if let Some(draft) = signed.iter_mut().find(|draft| draft.role() == approval.role) {
-                    draft.add_signature(&approval.keyid, signature);
-                }
-            }
-            Err(reason) => bad.push(reason),
+    let check = |approval: &Approval| {
+        let signature = approval.check(proposal.digest, &drafts, &authority)?;
+        Ok((approval.role.clone(), approval.keyid.clone(), signature))
+    };
+    let checked: Vec<Result<_, BadApproval>> = proposal.approvals.iter().map(check).collect();
+    for (role, keyid, signature) in checked.iter().flatten() {
+        if let Some(draft) = drafts.iter_mut().find(|draft| draft.role() == role) {
+            draft.add_signature(keyid, signature.clone());
         }
     }
-    match (authority.check(&signed), bad.first()) {
-        (Ok(()), _) => {}
+    let bad = checked.iter().find_map(|checked| checked.as_ref().err());
+    match (authority.check(&drafts), bad) {
         // Somebody thinks that they have approved it, and have not.
-        (Err(PublishError::ApprovalsMissing { .. }), Some(first)) => {
-            return Err(invalid(format!(
-                "the signature of {} on {} does not count: {}",
-                escape(&first.name),
-                escape(&first.role),
-                first.reason
-            )));
+        (Err(PublishError::ApprovalsMissing { .. }), Some(bad)) => {
+            let (name, role) = (escape(&bad.name), escape(&bad.role));
+            Err(invalid(format!("the signature of {name} on {role} does not count: {}", bad.reason)))
         }
-        (Err(error), _) => return Err(error),
+        (outcome, _) => outcome.map(|()| drafts),
     }
-    drop(authority);
-    drafts = signed;
-    Ok(drafts)
 }
 
 /// Refuses a proposal whose base is no longer what clients see.
@@ -306,81 +304,18 @@ fn number(act: &Act<'_>, current: &Current, drafts: &[Draft]) -> Result<Vec<Sign
     let mut documents = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let (role, version) = (draft.role(), draft.version());
-        if let Some(logged) = act.logged_as(role, version)? {
-            if Draft::parse(role, &logged.bytes)?.signed() == draft.signed() {
-                documents.push(logged);
-                continue;
-            }
+        if let Some(logged) = act.logged_as(role, version)?
+            && Draft::parse(role, &logged.bytes)?.signed() == draft.signed()
+        {
+            documents.push(logged);
+            continue;
         }
-        let next = act.next_version(role, current.version(role));
-        let free = version >= next || (role == ROOT && version == current.version(ROOT) + 1);
-        if !free {
-            let what = format!("the log has a version {version} of {} already", escape(role));
+        // The numbers of roots have no gaps: whether one is free is for the act to say.
+        if role != ROOT && version != act.next_version(role, current.version(role)) {
+            let what = format!("version {version} of {} is not the next that the log takes", escape(role));
             return Err(PublishError::ProposalStale { what });
         }
         documents.push(Signed { role: role.to_owned(), version, bytes: draft.to_bytes()? });
     }
     Ok(documents)
-}
-
-/// A change that whoever asks for it also signs: the same plan, the same signatures, the same rules.
-pub(crate) struct AtOnce<'a> {
-    /// Place and time.
-    pub site: &'a Site,
-    /// The repository as it stands, with the products that the intent touches.
-    pub current: &'a Current,
-    /// What is wanted.
-    pub intent: &'a Intent,
-}
-
-impl AtOnce<'_> {
-    /// The documents, signed by all keys at hand that have a say, and the ids of those that signed each.
-    ///
-    /// # Errors
-    /// As [`Publisher::propose`] and [`Publisher::publish_proposal`].
-    pub(crate) fn sign(
-        &self,
-        act: &Act<'_>,
-        keyring: &mut Keyring<'_>,
-    ) -> Result<(Vec<Signed>, Plan), PublishError> {
-        let proposer = self.proposer(keyring)?;
-        let by = ProposedBy::new(&proposer, "");
-        let (current, site) = (self.current, self.site);
-        let mut statement = Statement::new(current.anchor, &by, self.intent, site.now)?;
-        fill(&mut statement, current, site, &|role| act.next_version(role, current.version(role)))?;
-        let mut plan = make(&statement, current, &site.expiries)?;
-        let authority = Authority::new(current, &plan.drafts)?;
-        let mut signed = plan.drafts.clone();
-        for draft in &mut signed {
-            for key in authority.keys(draft.role()) {
-                let keyid = authority.keyid(draft.role(), &key);
-                if let Some((keyid, signer)) = keyid.zip(keyring.signer_of(draft.role(), &key)?) {
-                    draft.sign_as(&keyid, &signer)?;
-                }
-            }
-        }
-        authority.check(&signed)?;
-        drop(authority);
-        let document = |draft: &Draft| {
-            let (role, version) = (draft.role().to_owned(), draft.version());
-            Ok(Signed { role, version, bytes: draft.to_bytes()? })
-        };
-        let documents = signed.iter().map(document).collect::<Result<_, PublishError>>()?;
-        plan.drafts = signed;
-        Ok((documents, plan))
-    }
-
-    /// Who acts: the holder of the first key at hand that signs the product.
-    fn proposer(&self, keyring: &Keyring<'_>) -> Result<String, PublishError> {
-        let authority = Authority::new(self.current, &[])?;
-        let role = self.intent.product().map_or(ROOT, |product| product.as_str());
-        let role = if self.current.has_product(role) { role } else { TARGETS };
-        let keys = authority.keys(role);
-        let key = keys.iter().find(|key| keyring.has(key));
-        let name = key.map(|key| match authority.keyid(role, key) {
-            Some(keyid) => authority.name(role, &keyid),
-            None => String::new(),
-        });
-        Ok(name.filter(|name| is_holder(name)).unwrap_or_else(|| "publisher".to_owned()))
-    }
 }

@@ -15,6 +15,9 @@ use super::{Proposal, invalid};
 use crate::error::PublishError;
 use crate::keyring::Shared;
 
+/// Gives a signer for a role.
+pub type SignerOf<'a, 's> = dyn FnMut(&str) -> Result<Box<dyn Signer + 's>, PublishError> + 'a;
+
 /// A signer that somebody else keeps.
 struct Borrowed<'a>(&'a dyn Signer);
 
@@ -64,7 +67,7 @@ impl Proposal {
     pub fn sign_each<'s>(
         &mut self,
         key: &PublicKey,
-        signer: &mut dyn FnMut(&str) -> Result<Box<dyn Signer + 's>, PublishError>,
+        signer: &mut SignerOf<'_, 's>,
     ) -> Result<Vec<String>, PublishError> {
         self.check_time(self.now)?;
         let authority = Authority::new(&self.old, &self.drafts)?;
