@@ -7,6 +7,8 @@
 //! leaves a state that some shorter run would have left.
 
 mod cache;
+#[cfg(test)]
+mod crashes;
 mod error;
 
 use std::io::{self, Write};
