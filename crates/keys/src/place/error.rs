@@ -298,7 +298,7 @@ impl Explain for PlaceError {
             }
             Self::PinRefusedBefore { .. } => "give another PIN",
             Self::PinLocked { .. } => "unlock it with its PUK or SO PIN, by its maker's tool",
-            Self::PinFinalTry { .. } => "run the command on a terminal, without pin-source, and type the PIN",
+            Self::PinFinalTry { .. } => "run the command on a terminal, without a PIN file, and type the PIN",
             Self::PinNotSet { .. } => "set its user PIN by its maker's tool",
             Self::KeyAmbiguous { .. } => "name it by id= (token) or by its fingerprint (agent)",
             Self::KeyMismatch { .. } => "find out why before you go on: another key answers under this name",
