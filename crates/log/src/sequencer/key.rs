@@ -65,8 +65,9 @@ impl LogKey {
     }
 
     pub(super) fn sign(&self, checkpoint: Checkpoint, now: Timestamp) -> Result<SignedCheckpoint, LogError> {
-        let sign = |signer: &Box<dyn Signer>| checkpoint::sign(&checkpoint, &**signer, now);
-        let signatures = self.signers.iter().map(sign).collect::<Result<_, _>>().map_err(LogError::Sign)?;
+        let signers = self.signers.iter();
+        let signatures = signers.map(|signer| checkpoint::sign(&checkpoint, &**signer, now));
+        let signatures = signatures.collect::<Result<_, _>>().map_err(LogError::Sign)?;
         SignedCheckpoint::new(checkpoint, signatures)
             .map_err(|source| self.not_ours("new checkpoint", source))
     }

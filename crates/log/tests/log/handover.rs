@@ -14,19 +14,21 @@ use crate::support::{
 };
 
 fn new_vkey() -> VerifierKey {
-    VerifierKey::for_log(ORIGIN, secret(9).public_key()).unwrap()
+    VerifierKey::for_log(ORIGIN, secret(9).public_key()).expect("a log key")
 }
 
 /// The new log key, and another witness beside the first, both of which must cosign.
 fn new_policy() -> Policy {
-    let key = |name: &str, number| VerifierKey::for_witness(name, secret(number).public_key()).unwrap();
+    let key = |name: &str, number| {
+        VerifierKey::for_witness(name, secret(number).public_key()).expect("a witness key")
+    };
     let text = format!(
         "log {}\nwitness w1 {}\nwitness w2 {}\ngroup both all w1 w2\nquorum both\n",
         new_vkey(),
         key(WITNESS, 2),
         key("witness.example/w2", 3),
     );
-    Policy::parse(text.as_bytes()).unwrap()
+    Policy::parse(text.as_bytes()).expect("a policy")
 }
 
 /// Both witnesses, which know these keys of the log.
@@ -35,13 +37,13 @@ fn both(root: &Path, known: &[VerifierKey]) -> Vec<Box<dyn Cosigner>> {
         let logs = LogList::new(known.iter().cloned());
         let witness =
             Witness::open_on(quick(root), &root.join(state), name, vec![Box::new(secret(number))], logs);
-        Box::new(LocalCosigner::new(Arc::new(witness.unwrap()), now())) as Box<dyn Cosigner>
+        Box::new(LocalCosigner::new(Arc::new(witness.expect("a witness")), now())) as Box<dyn Cosigner>
     };
     vec![witness(WITNESS, 2, "witness"), witness("witness.example/w2", 3, "witness-2")]
 }
 
 fn open_with(root: &Path, number: u8) -> Result<Sequencer, countersign_log::LogError> {
-    let key = LogKey::new(ORIGIN, Box::new(secret(number))).unwrap();
+    let key = LogKey::new(ORIGIN, Box::new(secret(number))).expect("a log key");
     Sequencer::open_on(quick(root), &root.join("private"), &root.join("log"), key, now())
 }
 
