@@ -9,7 +9,7 @@ use countersign_testkit::peers;
 use countersign_testkit::sim::{Sim, member, object};
 
 use crate::lab::{Lab, first_release, now, program};
-use crate::publisher::{Publisher, files};
+use crate::publisher::{Publisher, files, text};
 use crate::server::serve;
 
 /// A client on a machine of its own.
@@ -104,6 +104,66 @@ fn tuf_clients_follow_our_publisher() {
     damage(&publisher.repo().join("targets/node/1.2.0/linux-amd64"), ".node");
     for user in &mut users {
         user.refuses("node/1.2.0/linux-amd64/node");
+        user.gets("node/1.1.0/linux-amd64/node", &files("1.1.0")["node"].0);
+    }
+}
+
+/// A root with three other people and another timestamp key, by the commands that make one.
+fn replace_root(publisher: &Publisher) {
+    let lab = publisher.lab();
+    let path = |name: &str| text(&lab.path(name));
+    let (repo, keys) = (path("repo"), path("keys"));
+    for (name, stage) in
+        [("root-4", "root"), ("root-5", "root"), ("root-6", "root"), ("timestamp-2", "timestamp")]
+    {
+        let new = ["key", "new", name, "--keys", &keys, "--stage", stage, "--holder", name, "--unencrypted"];
+        lab.run(&new).ok();
+    }
+    let public = ["root-4", "root-5", "root-6"].map(|name| path(&format!("keys/{name}.pub")));
+    let timestamp = path("keys/timestamp-2.pub");
+    let mut propose = vec!["propose", "root", &repo, "--threshold", "2", "--timestamp-key", &timestamp];
+    let out = path("proposal");
+    propose.extend(["--out", &out, "--by", "dave", "--signer"]);
+    propose.extend(public.iter().map(String::as_str));
+    lab.run(&propose).ok();
+    for name in ["root-1", "root-2", "root-4", "root-6"] {
+        lab.run(&["sign", &out, "--key", &path(&format!("keys/{name}.key"))]).ok();
+    }
+    lab.run(&["publish", &repo, &out, "--keys", &keys]).ok();
+}
+
+#[test]
+fn tuf_clients_follow_a_proposed_root() {
+    let publisher = Publisher::with(&["1.0.0"]);
+    let server = serve(&publisher.repo());
+    let (lab, late) = (Lab::new(), Lab::new());
+    let root = fs::read(publisher.repo().join("metadata/1.root.json")).unwrap();
+    let mut users = User::all(&lab, server.url(), &root);
+    for user in &mut users {
+        user.gets("node/1.0.0/linux-amd64/node", &files("1.0.0")["node"].0);
+    }
+    replace_root(&publisher);
+    publisher.release("1.1.0").ok();
+    for user in &mut users {
+        user.gets("node/1.1.0/linux-amd64/node", &files("1.1.0")["node"].0);
+        assert_eq!(user.machine.trusted("root"), Some(2), "{}", user.client.name);
+    }
+    // A twin: whoever still has root 1 refuses root 2 where the old keys have not signed it.
+    let second = publisher.repo().join("metadata/2.root.json");
+    let honest = fs::read(&second).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&honest).unwrap();
+    let old: serde_json::Value = serde_json::from_slice(&root).unwrap();
+    let before = old["signed"]["roles"]["root"]["keyids"].as_array().unwrap();
+    let signatures = json["signatures"].as_array_mut().unwrap();
+    signatures.retain(|signature| !before.contains(&signature["keyid"]));
+    assert_eq!(signatures.len(), 2);
+    fs::write(&second, serde_json::to_vec(&json).unwrap()).unwrap();
+    let mut users = User::all(&late, server.url(), &root);
+    for user in &mut users {
+        user.refuses("node/1.1.0/linux-amd64/node");
+    }
+    fs::write(&second, honest).unwrap();
+    for user in &mut users {
         user.gets("node/1.1.0/linux-amd64/node", &files("1.1.0")["node"].0);
     }
 }
