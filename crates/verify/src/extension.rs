@@ -55,13 +55,13 @@ pub fn proposer<T: Role>(file: &T) -> Option<&str> {
 /// # Errors
 /// `tuf-malformed` for anything but `true`, `false` or nothing.
 pub fn separation(targets: &Targets, product: &str) -> Result<bool, VerifyError> {
-    let said = targets.extension(EXTENSION).and_then(|extension| extension.get(PRODUCTS));
-    match said.and_then(|products| products.get(product)).and_then(|said| said.get(SEPARATION)) {
-        None => Ok(false),
-        Some(said) => said
-            .as_bool()
-            .ok_or_else(|| VerifyError::Extension { role: "targets".to_owned(), member: SEPARATION }),
+    let malformed = || VerifyError::Extension { role: "targets".to_owned(), member: PRODUCTS };
+    let mut said = targets.extension(EXTENSION);
+    for member in [PRODUCTS, product, SEPARATION] {
+        let Some(value) = said else { return Ok(false) };
+        said = value.as_object().ok_or_else(malformed)?.get(member);
     }
+    said.map_or(Ok(false), |said| said.as_bool().ok_or_else(malformed))
 }
 
 /// The yanked versions of a product and why each was yanked.

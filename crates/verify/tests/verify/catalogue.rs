@@ -9,7 +9,7 @@ use countersign_verify::{Release, TransparentSet, Verified, VerifyError, Wanted}
 use crate::transparency::now;
 
 /// What a client has after a first run, consistency proofs included.
-fn load(sim: &Sim) -> TransparentSet {
+pub(crate) fn load(sim: &Sim) -> TransparentSet {
     let mut set = crate::transparency::load(sim).unwrap();
     for link in set.lineage().open_links() {
         set.lineage_mut().prove(&link, &sim.log.consistency(link.old_size, link.new_size)).unwrap();
@@ -26,7 +26,11 @@ fn release_to(sim: &mut Sim, channel: &str, version: &str, name: &str) {
     countersign_testkit::sim::object(custom).insert("channel".to_owned(), Json::from(channel));
 }
 
-fn select(set: &TransparentSet, version: Option<&str>, channel: &str) -> Result<Vec<Release>, VerifyError> {
+pub(crate) fn select(
+    set: &TransparentSet,
+    version: Option<&str>,
+    channel: &str,
+) -> Result<Vec<Release>, VerifyError> {
     let product: ProductName = PRODUCT.parse().unwrap();
     let platform: Platform = "linux/amd64".parse().unwrap();
     let channel: Channel = channel.parse().unwrap();

@@ -3,4 +3,5 @@
 
 mod agreement;
 mod catalogue;
+mod extension;
 mod transparency;
