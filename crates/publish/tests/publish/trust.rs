@@ -7,15 +7,16 @@ use countersign_base::Explain as _;
 use countersign_keys::Stage;
 use countersign_log::{Admission, Cosigner, LocalCosigner, LogKey, LogList, Sequencer, Submission, Witness};
 use countersign_publish::Intent;
-use countersign_publish::proposal::{RevokeIntent, RevokeReason, RootChange};
+use countersign_publish::proposal::{RevokeIntent, RevokeReason, RootChange, RotateIntent};
 use countersign_tlog::TlogProof;
 use countersign_tuf::editor::{Draft, SnapshotEditor, TargetsEditor, TimestampEditor};
 use countersign_tuf::metadata::MetaFile;
 use countersign_tuf::{Envelope, Snapshot, Targets, Timestamp};
 
-use crate::support::{PRODUCT, Site, code, copy, files, with_product};
+use crate::support::{PRODUCT, Site, code, copy, files, view_up_to, with_product};
 use crate::trust_support::{
-    Client, ROTATED, change, lose, new_key, revocation, role_change, rotation, signed, signer, temp,
+    Client, ROTATED, change, lose, new_key, pair, public, revocation, role_change, rotation, signed, signer,
+    temp,
 };
 
 /// Every kind of key, one after the other: no client is ever refused, whenever it looks.
@@ -76,6 +77,60 @@ fn targets_are_signed_again_if_too_few_of_their_signers_stay() {
     let second = change(&mut site, &intent).unwrap();
     assert!(second.documents.iter().any(|new| new.role == "targets"));
     assert_eq!(client.refresh(&site).0, 3);
+}
+
+/// Everybody leaves at once. Those who leave sign root and, for clients that do not know the new root yet, targets.
+#[test]
+fn all_signers_are_replaced_and_no_client_is_refused() {
+    let dir = temp();
+    let (mut site, anchor) = with_product(dir.path());
+    let client = Client::new(&site, anchor, "home");
+    let new: Vec<_> = (4..7).map(|number| new_key(&site, &format!("root-{number}"), Stage::Root)).collect();
+    let keys: Vec<_> = new.iter().zip(["dora", "emil", "fine"]).collect();
+    let mut all = role_change("root", 2, &keys);
+    all.roles.extend(role_change("targets", 2, &keys).roles);
+    let published = change(&mut site, &Intent::Root(all)).unwrap();
+    assert!(published.documents.iter().any(|new| new.role == "targets"));
+    // One that looked for the new root before it was there, and then for the rest.
+    assert!(view_up_to(&site.repo(), anchor, site.now, 1).is_ok());
+    assert_eq!(client.refresh(&site).0, 2);
+    for name in ["root-1", "root-2", "root-3"] {
+        lose(&site, name);
+    }
+    let intent = rotation(&site, "node-1", "node-3");
+    change(&mut site, &intent).unwrap();
+    client.refresh(&site);
+}
+
+/// A hybrid signer and a hybrid online key: both halves sign, a half is rotated alone, and the other half stays.
+#[test]
+fn pairs_follow_their_keys() {
+    let dir = temp();
+    let (mut site, anchor) = with_product(dir.path());
+    site.release("1.0.0", "one").unwrap();
+    let client = Client::new(&site, anchor, "home");
+    let online = pair(&site, "timestamp-2", Stage::Timestamp);
+    let mut root = role_change("timestamp", 1, &[]);
+    root.roles.get_mut("timestamp").unwrap().signers.push(online);
+    change(&mut site, &Intent::Root(root)).unwrap();
+    client.refresh(&site);
+    let signer = pair(&site, "node-3", Stage::Release);
+    let from = public(&site, "node-1");
+    change(&mut site, &Intent::Rotate(RotateIntent { from, to: signer })).unwrap();
+    client.refresh(&site);
+    site.release("1.1.0", "two").unwrap();
+    client.refresh(&site);
+    // The classical half alone.
+    let intent = rotation(&site, "node-3", "node-4");
+    change(&mut site, &intent).unwrap();
+    assert_eq!(client.refresh(&site).0, 2);
+    site.release("1.2.0", "three").unwrap();
+    client.refresh(&site);
+    lose(&site, "node-3-pq");
+    let error = site.release("1.3.0", "four").unwrap_err();
+    assert_eq!(error.code().name(), "signature-algorithm-downgrade", "{error}");
+    lose(&site, "timestamp-2-pq");
+    assert_eq!(code(site.renew()), "signature-algorithm-downgrade");
 }
 
 #[test]

@@ -52,6 +52,29 @@ pub(crate) fn lose(site: &Site, name: &str) {
     }
 }
 
+/// The public key of that name in the keys directory.
+pub(crate) fn public(site: &Site, name: &str) -> PublicKey {
+    info(site, name).public
+}
+
+/// A new holder of two keys, the second named `<name>-pq`.
+pub(crate) fn pair(site: &Site, name: &str, stage: Stage) -> Member {
+    let key = new_key(site, name, stage);
+    let product = PRODUCT.parse().unwrap();
+    let second = format!("{name}-pq");
+    let new = NewKey {
+        name: &second,
+        stage,
+        product: (stage == Stage::Release).then_some(&product),
+        holder: name,
+        algorithm: Algorithm::MlDsa44,
+        expires: None,
+        cadence_days: None,
+    };
+    let second = KeyDir::open(site.keys()).unwrap().create(&new, site.now, Protection::Unencrypted).unwrap();
+    Member { key, pair: Some(second.public), holder: name.to_owned() }
+}
+
 pub(crate) fn member(key: &PublicKey, holder: &str) -> Member {
     Member { key: key.clone(), pair: None, holder: holder.to_owned() }
 }
