@@ -50,18 +50,20 @@
 //! Files that are there are never replaced but by the same bytes, and proofs only by proofs that meet the old policy
 //! and the new, so a crash between any of these leaves each file with one or the other, both good.
 
+mod prove;
+mod unfinished;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_base::{Anchor, Timestamp};
-use countersign_crypto::sha256;
-use countersign_log::{Admission, Admitted, Cosigner, LogError, LogKey, Sequencer, Submission};
+use countersign_log::{Admission, Admitted, LogKey, Sequencer};
 use countersign_store::{Disk, Lock, StoreError, durable};
+use countersign_tlog::VerifierKey;
 use countersign_tlog::policy::Policy;
-use countersign_tlog::{TlogProof, VerifierKey};
-use countersign_tuf::metadata::{Envelope, MetaFile, ROOT, SNAPSHOT, TARGETS};
+use countersign_tuf::Role as _;
+use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT};
 use countersign_tuf::name::file_name;
-use countersign_tuf::{Role as _, Snapshot};
 use countersign_verify::Leaf;
 
 use crate::current::Current;
@@ -164,14 +166,6 @@ pub(crate) struct Act<'a> {
     _lock: Lock,
 }
 
-/// Proofs of new metadata and of what is there, and who cosigned the tree in them.
-struct Proven {
-    documents: Vec<(Signed, Vec<u8>)>,
-    reproofs: Vec<(String, u64, Vec<u8>)>,
-    tree_size: Option<u64>,
-    cosigners: Vec<String>,
-}
-
 /// Takes the repository's lock.
 ///
 /// # Errors
@@ -247,55 +241,6 @@ impl<'a> Act<'a> {
         }
     }
 
-    /// The documents of a change of root that was logged and is not in force, root first; `None` if there is none.
-    ///
-    /// The snapshot that was logged with the root says which they are.
-    ///
-    /// # Errors
-    /// `log-storage-corrupt` if the log lacks what it has logged.
-    pub(crate) fn unfinished(&self, current: &Current) -> Result<Option<Vec<Signed>>, PublishError> {
-        let version = current.root().version() + 1;
-        let Some(root) = self.admission.find(&self.log, ROOT, version)? else { return Ok(None) };
-        let mut documents = vec![self.logged(&root)?];
-        let mut snapshot = None;
-        for index in root.index + 1..self.log.size() {
-            let leaf = Leaf::parse(&self.log.entry(index)?).ok().filter(|leaf| leaf.role == SNAPSHOT);
-            if let Some(leaf) = leaf {
-                snapshot = self.admission.find(&self.log, SNAPSHOT, leaf.version)?;
-                break;
-            }
-        }
-        // They are logged in one batch, which is durable whole or not at all.
-        let lost =
-            || LogError::StorageCorrupt(format!("root version {version} was logged without a snapshot"));
-        let snapshot = self.logged(&snapshot.ok_or_else(lost)?)?;
-        let snapshot = Envelope::<Snapshot>::parse(SNAPSHOT, &snapshot.bytes)?.signed;
-        let new = snapshot.files().filter(|(role, file)| current.version(role) < file.version);
-        let (top, rest): (Vec<_>, Vec<_>) = new.partition(|(role, _)| *role == TARGETS);
-        for (role, file) in top.into_iter().chain(rest) {
-            let found = self.admission.find(&self.log, role, file.version)?;
-            let lost = || LogError::StorageCorrupt(format!("{role} version {} is not logged", file.version));
-            documents.push(self.logged(&found.ok_or_else(lost)?)?);
-        }
-        Ok(Some(documents))
-    }
-
-    /// The document that was logged as this version of a role, if one was.
-    ///
-    /// # Errors
-    /// `log-storage-corrupt` if the log lacks what it has logged.
-    pub(crate) fn logged_as(&self, role: &str, version: u64) -> Result<Option<Signed>, PublishError> {
-        let entry = self.admission.find(&self.log, role, version)?;
-        entry.map(|entry| self.logged(&entry)).transpose()
-    }
-
-    /// The log's copy of a document.
-    fn logged(&self, entry: &Admitted) -> Result<Signed, PublishError> {
-        let lost = || LogError::StorageCorrupt(format!("the document of {} is missing", entry.role));
-        let bytes = self.admission.document(&entry.sha256)?.ok_or_else(lost)?;
-        Ok(Signed { role: entry.role.clone(), version: entry.version, bytes })
-    }
-
     /// Publishes a change with a new snapshot and timestamp. A new root in it comes first among its documents.
     ///
     /// # Errors
@@ -358,20 +303,6 @@ impl<'a> Act<'a> {
         })
     }
 
-    /// Refuses to publish beside a root that is logged and not in force, unless it is the one to be published.
-    fn check_finished(&self, documents: &[Signed], online: &Online<'_>) -> Result<(), PublishError> {
-        let version = self.admission.highest_version(ROOT);
-        if version <= online.root.version() {
-            return Ok(());
-        }
-        let logged = self.admission.find(&self.log, ROOT, version)?;
-        let same = |document: &Signed| {
-            document.role == ROOT
-                && logged.as_ref().is_some_and(|root| root.sha256 == sha256(&document.bytes))
-        };
-        if documents.iter().any(same) { Ok(()) } else { Err(PublishError::Unfinished { version }) }
-    }
-
     /// The number of the next snapshot.
     ///
     /// When clients drop the one that they hold, numbers go on from the last honest one: each snapshot is an entry of
@@ -389,123 +320,6 @@ impl<'a> Act<'a> {
             next += 1;
         }
         next
-    }
-
-    /// Steps 5 and 6.
-    fn log_and_prove(
-        &mut self,
-        documents: Vec<Signed>,
-        handover: Option<&Handover>,
-        online: &Online<'_>,
-        keyring: &mut Keyring<'_>,
-        connect: &mut Connect<'_>,
-    ) -> Result<(Vec<Admitted>, Proven), PublishError> {
-        let again = self.to_prove_again(&documents, handover, online)?;
-        if documents.is_empty() && again.is_empty() {
-            let (documents, reproofs, cosigners) = (Vec::new(), Vec::new(), Vec::new());
-            return Ok((Vec::new(), Proven { documents, reproofs, tree_size: None, cosigners }));
-        }
-        // The first is the one that is in force from now on.
-        let mut policies = Vec::from_iter(handover.map(|handover| handover.policy.clone()));
-        policies.push(self.policy.clone());
-        policies.append(&mut self.older);
-        policies.dedup();
-        for policy in &policies {
-            self.log.add_key(Box::new(log_signer(policy, keyring)?.1), self.site.now)?;
-        }
-        let policies: Vec<&Policy> = policies.iter().collect();
-        // Opened before anything is logged: a wrong passphrase of the witness's key costs no number.
-        let keys = self.log.key().verifiers().to_vec();
-        let mut cosigners = witnesses::cosigners(self.site, &policies, &keys, keyring, connect)?;
-        if let Some(handover) = handover.filter(|handover| handover.policy != self.policy) {
-            self.rehearse(&handover.policy, keyring, connect)?;
-        }
-        let admitted = self.admit(&documents)?;
-        let proven = self.prove(documents, &admitted, &again, &policies, &mut cosigners)?;
-        Ok((admitted, proven))
-    }
-
-    /// What is in force, stays so, and needs a new proof.
-    fn to_prove_again(
-        &self,
-        documents: &[Signed],
-        handover: Option<&Handover>,
-        online: &Online<'_>,
-    ) -> Result<Vec<Admitted>, PublishError> {
-        let mut files = self.mending.clone();
-        if handover.is_some_and(|handover| handover.policy != self.policy) && files.is_empty() {
-            files.extend(online.current.map(Current::files).unwrap_or_default());
-        }
-        let new =
-            |role: &str, version| documents.iter().any(|new| new.role == role && new.version == version);
-        let mut found = Vec::with_capacity(files.len());
-        for (role, version) in files.into_iter().filter(|(role, version)| !new(role, *version)) {
-            let entry = self.admission.find(&self.log, &role, version)?;
-            let path = self.site.layout.role_file(&role, version);
-            let source = Some("it is not in the repository's log".into());
-            found.push(entry.ok_or(PublishError::Damaged { path, source })?);
-        }
-        Ok(found)
-    }
-
-    /// Asks the witnesses of a policy that is to be put in force whether they would cosign under it, while there is a
-    /// way back: with the signature of its own log key alone.
-    fn rehearse(
-        &self,
-        policy: &Policy,
-        keyring: &mut Keyring<'_>,
-        connect: &mut Connect<'_>,
-    ) -> Result<(), PublishError> {
-        let (key, _) = log_signer(policy, keyring)?;
-        let keys = core::slice::from_ref(&key);
-        let mut cosigners = witnesses::cosigners(self.site, &[policy], keys, keyring, connect)?;
-        let rehearsed = self.log.rehearse(&key, &mut cosigners, policy, self.site.now);
-        rehearsed.map_err(|error| blocked(error, &key))
-    }
-
-    /// Logs the documents: step 5.
-    fn admit(&mut self, documents: &[Signed]) -> Result<Vec<Admitted>, PublishError> {
-        let submission =
-            |document: &Signed| Submission { role: document.role.clone(), bytes: document.bytes.clone() };
-        let submissions: Vec<_> = documents.iter().map(submission).collect();
-        if submissions.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(self.admission.admit(&mut self.log, &submissions, self.site.now)?)
-    }
-
-    /// Has the log's tree cosigned and makes the proofs of new documents and of those that are proven `again`: step 6.
-    fn prove(
-        &mut self,
-        documents: Vec<Signed>,
-        admitted: &[Admitted],
-        again: &[Admitted],
-        policies: &[&Policy],
-        cosigners: &mut [Box<dyn Cosigner>],
-    ) -> Result<Proven, PublishError> {
-        let now = self.site.now;
-        let published = self.log.publish_under(cosigners, policies, now);
-        let checkpoint = published.map_err(|error| blocked(error, self.log.key().verifier()))?;
-        let policy = policies.first().copied().unwrap_or(&self.policy);
-        let verified = policy.check_checkpoint(&checkpoint, now)?;
-        let size = verified.checkpoint().size();
-        let proof = |entry: &Admitted| -> Result<Vec<u8>, PublishError> {
-            let hashes = self.log.proof(entry.index, size)?;
-            let (extra, checkpoint) = (Some(entry.leaf.clone()), checkpoint.clone());
-            Ok(TlogProof { extra, index: entry.index, hashes, checkpoint }.encode())
-        };
-        let proofs = admitted.iter().map(proof).collect::<Result<Vec<_>, _>>()?;
-        let mut reproofs = Vec::with_capacity(again.len());
-        for entry in again {
-            reproofs.push((entry.role.clone(), entry.version, proof(entry)?));
-        }
-        let names = verified.cosigners().iter().map(|cosigner| cosigner.name.to_string());
-        Ok(Proven {
-            documents: documents.into_iter().zip(proofs).collect(),
-            reproofs,
-            tree_size: Some(size),
-            cosigners: names.collect(),
-        })
     }
 
     /// Moves files to their places: step 8.
@@ -562,11 +376,4 @@ fn log_signer(policy: &Policy, keyring: &mut Keyring<'_>) -> Result<(VerifierKey
     }
     let names: Vec<String> = policy.logs().iter().map(|log| log.key.to_string()).collect();
     Err(PublishError::KeyMissing { what: format!("key of the log {}", names.join(" or ")) })
-}
-
-fn blocked(source: LogError, log: &VerifierKey) -> PublishError {
-    match source {
-        LogError::Quorum { .. } => PublishError::Blocked { log: Box::new(log.clone()), source },
-        other => other.into(),
-    }
 }
