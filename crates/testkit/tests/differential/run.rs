@@ -94,7 +94,8 @@ impl Run<'_> {
         }
     }
 
-    /// Every clock is so many days ahead from now on. A client whose clock cannot be moved stops here.
+    /// Every clock is so many days ahead from now on. A client whose clock cannot be moved stops here; if it is ours,
+    /// for want of faketime, so does the scenario.
     pub(crate) fn clock(&mut self, days: i32) {
         for seat in &mut self.seats {
             seat.machine.clock_days = days;
@@ -138,6 +139,9 @@ impl Run<'_> {
     }
 
     fn complain(&mut self, what: &str) {
+        if self.seats[0].differs {
+            return;
+        }
         self.wrong.push(format!("{}, step {}: {what}", self.scenario, self.step));
     }
 
@@ -145,6 +149,9 @@ impl Run<'_> {
         if !self.begun {
             let root = self.repo.files["metadata/1.root.json"].clone();
             self.init(&root);
+        }
+        if self.seats[0].differs {
+            return;
         }
         self.step += 1;
         self.server.serve(&self.repo.files, &self.repo.statuses);
