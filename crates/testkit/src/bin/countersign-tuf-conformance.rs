@@ -2,6 +2,10 @@
 //!
 //! The protocol is `CLIENT-CLI.md` of <https://github.com/theupdateframework/tuf-conformance>: exit code 0 where a command
 //! succeeded in full, 1 otherwise; the reason stands on standard error, with its code.
+//!
+//! The suite ships as git only, so it is run by hand, in its checkout, with its requirements and `faketime` installed:
+//! `pytest tuf_conformance --entrypoint .../target/debug/countersign-tuf-conformance`. Build this with
+//! `cargo build -p countersign-testkit --features tuf-client`. No test is expected to fail.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "a program for a test suite; this is its only output")]
 
