@@ -5,11 +5,12 @@
 //! so a second run must go on with the same root. The file is there, empty at first, from the beginning until the
 //! timestamp is published; its presence tells an unfinished repository from one that has lost its timestamp.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use countersign_base::Anchor;
+use countersign_base::{Anchor, Json};
 use countersign_crypto::{PublicKey, sha256};
 use countersign_keys::{Protection, Stage};
 use countersign_store::{StoreError, durable};
@@ -26,6 +27,7 @@ use crate::error::PublishError;
 use crate::keyring::{self, Keyring, as_dyn, listed};
 use crate::layout::PRIVATE_DIR;
 use crate::online::{self, Online};
+use crate::proposal::{Member, set_holders};
 use crate::publisher::Publisher;
 use crate::staging::PUBLIC_MODE;
 use crate::witnesses::{self, WitnessSpec};
@@ -113,7 +115,7 @@ impl Publisher<'_> {
         };
         let root = Envelope::<Root>::parse(ROOT, &bytes)?.signed;
         if !keys.are_in(&root, options.root_threshold)
-            || root.extension(EXTENSION) != policy_extension(&policy).as_ref()
+            || root.extension(EXTENSION) != Some(&extension(&policy, &keys, &keyring)?)
         {
             return Err(PublishError::InitDiffers { path: site.layout.root().to_owned() });
         }
@@ -221,12 +223,23 @@ fn sign_root(
     for (role, keys, threshold) in keys.roles(options.root_threshold) {
         editor.set_role(role, keys, threshold)?;
     }
-    let invalid = PolicyError::Invalid { line: None, problem: PolicyProblem::KeyText };
-    editor.set_extension(EXTENSION, policy_extension(policy).ok_or(invalid)?);
+    editor.set_extension(EXTENSION, extension(policy, keys, keyring)?);
     let mut draft = editor.finish()?;
     let signers = keyring.signers(ROOT, &keys.root, options.root_threshold)?;
     draft.sign(&as_dyn(&signers))?;
     Ok(draft.to_bytes()?)
+}
+
+/// What the first root carries beside TUF's own: the policy, and whose key each is, for whoever signs later.
+fn extension(policy: &Policy, keys: &NewKeys, keyring: &Keyring<'_>) -> Result<Json, PublishError> {
+    let invalid = PolicyError::Invalid { line: None, problem: PolicyProblem::KeyText };
+    let policy = policy_extension(policy).ok_or(invalid)?;
+    let mut members = policy.as_object().cloned().unwrap_or_default();
+    let all = keys.root.iter().chain([&keys.snapshot, &keys.timestamp]);
+    let member =
+        |key: &PublicKey| Some(Member { key: key.clone(), pair: None, holder: keyring.holder(key)? });
+    set_holders(&mut members, &BTreeSet::new(), &all.filter_map(member).collect::<Vec<_>>())?;
+    Ok(Json::Object(members))
 }
 
 fn make_policy(site: &Site, options: &InitOptions<'_>, keys: &NewKeys) -> Result<Policy, PublishError> {
