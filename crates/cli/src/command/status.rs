@@ -223,7 +223,7 @@ impl Overview {
                 entry.fix = match error.code {
                     // It says nothing about the publisher: newer metadata may be there to fetch.
                     code::TUF_EXPIRED => Some(
-                        "`countersign update` fetches newer metadata; if that does not help, check this machine's clock"
+                        "`countersign update` or `verify FILE --refresh` fetch newer metadata; if that does not help, check the clock"
                             .to_owned(),
                     ),
                     _ => error.fix,
