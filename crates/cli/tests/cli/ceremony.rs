@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use countersign_base::code;
 
@@ -427,8 +427,8 @@ fn on_a_terminal_it_asks_first() {
             .env("HOME", team.lab.path("user"))
             .current_dir(team.lab.path(""))
             .args(["-q", "-e", "-c", &inner, "/dev/null"])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
@@ -448,4 +448,51 @@ fn on_a_terminal_it_asks_first() {
     let (status, shown) = ask("yes\n");
     assert_eq!(status, Some(0), "{shown}");
     assert_eq!(signatures().len(), 1, "{shown}");
+}
+
+/// An agent that is stopped with the test.
+struct Agent(std::process::Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The key stays where it is: the folder has its public half and the record of its use.
+#[test]
+fn a_key_in_an_ssh_agent_signs_and_is_recorded() {
+    let programs = ["ssh-agent", "ssh-add", "ssh-keygen"].map(countersign_testkit::peers::find);
+    let [Some(agent), Some(add), Some(keygen)] = programs else { return };
+    let team = Team::new(&["--threshold", "1"]);
+    let (socket, file) = (team.lab.path("agent"), team.lab.path("id"));
+    let _agent =
+        Agent(Command::new(agent).args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap());
+    while !socket.exists() {
+        std::thread::yield_now();
+    }
+    let quiet = ["-q", "-t", "ed25519", "-N", "", "-C", "erin@laptop", "-f"];
+    assert!(Command::new(keygen).args(quiet).arg(&file).status().unwrap().success());
+    let added = Command::new(add).arg("-q").arg(&file).env("SSH_AUTH_SOCK", &socket).status().unwrap();
+    assert!(added.success());
+    let with_agent = |args: &[&str]| {
+        team.lab.run_with(args, |command| {
+            command.current_dir(team.lab.path("")).env("SSH_AUTH_SOCK", &socket);
+        })
+    };
+    let new = ["key", "new", "erin", "--keys", "erin", "--stage", "release", "--product", "node"];
+    with_agent(&[&new[..], &["--place", "ssh-agent:erin@laptop"]].concat()).ok();
+    let product =
+        ["product", "repo", "node", "--threshold", "1", "--signer", "erin/erin.pub", "--out", "erins"];
+    let proposal = team.propose(&product);
+    team.sign(&proposal, "keys", &["root-1", "root-2"]);
+    let signed = with_agent(&["sign", &proposal, "--key", "erin/erin.pub"]).ok().json();
+    assert_eq!(signed["signed"][0]["recorded"], true);
+    team.publish(&proposal).ok();
+    let audit = team.run(&["key", "audit", "repo", "--keys", "erin"]).ok().json();
+    assert_eq!((&audit["uses"], &audit["compared"]), (&1.into(), &1.into()));
+    // Without the agent nothing is signed, and that says nothing about trust.
+    let release = team.release("1.0.0");
+    team.run(&["sign", &release, "--key", "erin/erin.pub"]).refused(code::SIGNER_UNAVAILABLE);
 }

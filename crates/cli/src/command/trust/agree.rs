@@ -78,7 +78,8 @@ impl Report for Agreements {
             .map(|one| {
                 let (paths, names) = (one.paths.join(" "), one.repositories.join(", "));
                 let else_ask = if one.terminating { "" } else { "; if they do not, the next line is asked" };
-                format!("{paths}  {} of {names} must list the same file{else_ask}", one.threshold)
+                let (threshold, all) = (one.threshold, one.repositories.len());
+                format!("{paths}  {threshold} of {all} must list the same file: {names}{else_ask}")
             })
             .collect();
         if self.agreements.is_empty() {
