@@ -145,3 +145,100 @@ fn shown(value: &Json) -> String {
         Err(_) => "what is no text".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_base::json;
+
+    use super::*;
+
+    const KEY: &str = r#"{"keytype":"ed25519","keyval":{"public":"00"},"scheme":"ed25519"}"#;
+
+    fn root() -> String {
+        let role = r#"{"keyids":["aa","bb"],"threshold":1}"#;
+        format!(
+            r#"{{"_type":"root","consistent_snapshot":true,"expires":"2027-01-01T00:00:00Z","keys":{{"aa":{KEY},"bb":{KEY}}},
+            "roles":{{"root":{role},"snapshot":{role},"targets":{role},"timestamp":{role}}},"spec_version":"1.0.34","version":2,
+            "x-countersign":{{"apiVersion":"0.0.1","holders":{{"aa":"alice"}},"pairs":{{"aa":{KEY}}},
+            "policy":["log a","witness b"],"proposal":"00","proposer":"alice","strange":[1]}},"x-other":{{"deep":{{"er":null}}}}}}"#
+        )
+    }
+
+    fn targets() -> String {
+        let custom = r#""custom":{"x-countersign":{"channel":"stable","mode":"755","odd":1}}"#;
+        let file = format!(r#"{{"hashes":{{"sha256":"{}"}},"length":5,{custom}}}"#, "00".repeat(32));
+        format!(
+            r#"{{"_type":"targets","delegations":{{"keys":{{"aa":{KEY}}},"roles":[{{"keyids":["aa"],"name":"node",
+            "paths":["node/*/*/*"],"terminating":true,"threshold":1}}]}},"expires":"2027-01-01T00:00:00Z",
+            "spec_version":"1.0.34","targets":{{"node/1.0.0/linux-amd64/node":{file},"node/advisories/osv/A.json":{file},
+            "odd":{file}}},"version":2,"x-countersign":{{"floor":"1.0.0","holders":{{"aa":"alice"}},
+            "products":{{"node":{{"separation":true,"odd":1}}}},"yanked":{{"1.0.0":"bad"}}}}}}"#
+        )
+    }
+
+    /// Every value of a file, changed or taken away one at a time.
+    fn variants(value: &Json, at: &mut Vec<String>, out: &mut Vec<(Vec<String>, Option<Json>)>) {
+        let other = match value {
+            Json::Object(members) => {
+                for (name, member) in members {
+                    at.push(name.clone());
+                    variants(member, at, out);
+                    at.pop();
+                }
+                Json::from("no object")
+            }
+            Json::Array(items) => Json::Array(items.iter().rev().skip(1).cloned().collect()),
+            Json::String(text) => Json::from(format!("{text}x")),
+            Json::Integer(number) => Json::Integer(number + 1),
+            Json::Bool(value) => Json::from(!value),
+            Json::Null => Json::from("something"),
+        };
+        out.push((at.clone(), Some(other)));
+        out.push((at.clone(), None));
+    }
+
+    fn set(value: &Json, at: &[String], new: Option<&Json>) -> Option<Json> {
+        let Some((name, rest)) = at.split_first() else { return new.cloned() };
+        let mut members = value.as_object().cloned().unwrap_or_default();
+        match set(&members[name], rest, new) {
+            Some(member) => members.insert(name.clone(), member),
+            None => members.remove(name),
+        };
+        Some(Json::Object(members))
+    }
+
+    #[test]
+    fn no_change_goes_unsaid() {
+        let said_above = ["version", "expires", "x-countersign.proposal", "x-countersign.proposer"];
+        for (role, text) in [(ROOT, root()), (TARGETS, targets()), ("node", targets())] {
+            let old = json::parse(text.as_bytes()).unwrap();
+            let mut all = Vec::new();
+            variants(&old, &mut Vec::new(), &mut all);
+            assert!(all.len() > 50);
+            for (at, new) in all {
+                let Some(new) = set(&old, &at, new.as_ref()) else { continue };
+                let place = at.join(".");
+                for (from, to) in [(&old, &new), (&new, &old)] {
+                    let mut lines = changes(role, Some(from), to);
+                    lines.retain(|line| line != "removes nothing");
+                    assert!(!lines.is_empty() || said_above.contains(&place.as_str()), "{role} {place}");
+                }
+            }
+            let lines = changes(role, Some(&old), &old);
+            assert!(lines.iter().all(|line| line == "removes nothing"), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_safe_on_a_terminal() {
+        let hostile = "\u{1b}]8;;http://x\u{7}\u{202e}\n";
+        let member = |name: &str| Json::object([(name, Json::object([(hostile, Json::from(hostile))]))]);
+        for name in ["targets", "x-other", "x-countersign", "keys", "delegations", "roles"] {
+            for role in [ROOT, TARGETS, "node"] {
+                for line in changes(role, Some(&Json::object::<&str>([])), &member(name)) {
+                    assert!(!line.chars().any(char::is_control) && !line.contains('\u{202e}'), "{line:?}");
+                }
+            }
+        }
+    }
+}

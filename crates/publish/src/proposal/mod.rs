@@ -218,6 +218,15 @@ impl Proposal {
         Ok(found)
     }
 
+    /// Whether a key has a say in it.
+    ///
+    /// # Errors
+    /// None for a proposal that was opened.
+    pub fn has_say(&self, key: &PublicKey) -> Result<bool, PublishError> {
+        let authority = Authority::new(&self.old, &self.drafts)?;
+        Ok(self.drafts.iter().any(|draft| authority.keyid(draft.role(), key).is_some()))
+    }
+
     /// What it changes, computed from the old and the new metadata.
     ///
     /// # Errors

@@ -21,11 +21,12 @@ const POLICY: &str = "policy";
 pub(super) fn root(differences: &mut Differences<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let table = ["keys"];
-    let mut listed = BTreeSet::new();
+    let (mut before, mut listed) = (BTreeSet::new(), BTreeSet::new());
     for role in TOP_LEVEL {
         let (old, new) = differences.at(&["roles", role]);
+        before.extend(ids(old));
         listed.extend(ids(new));
-        if old == new {
+        if old == new || !(is_plain(old) && is_plain(new)) {
             continue;
         }
         let label = if role == ROOT { "root".to_owned() } else { format!("the {role} role") };
@@ -34,7 +35,7 @@ pub(super) fn root(differences: &mut Differences<'_>) -> Vec<String> {
             differences.take(&["roles", role, member]);
         }
     }
-    lines.extend(holders_and_pairs(differences, &table, &listed));
+    lines.extend(holders_and_pairs(differences, &table, &before, &listed));
     lines.extend(policy(differences));
     lines
 }
@@ -46,35 +47,56 @@ pub(super) fn targets(differences: &mut Differences<'_>) -> Vec<String> {
     let (old, new) = differences.at(&["delegations", "roles"]);
     let roles = |value: Option<&Json>| value.and_then(Json::as_array).unwrap_or_default().to_vec();
     let (before, after) = (roles(old), roles(new));
-    let name = |role: &Json| role.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
-    let find = |roles: &[Json], wanted: &str| roles.iter().find(|role| name(role) == wanted).cloned();
-    for role in &after {
-        let (product, was) = (name(role), find(&before, &name(role)));
+    let plain = [old, new].into_iter().flatten().all(|roles| roles.as_array().is_some());
+    if plain && are_plain(&before) && are_plain(&after) && before != after {
+        lines.extend(delegations(differences, &table, &before, &after));
+        differences.take(&["delegations", "roles"]);
+    }
+    let all = |roles: &[Json]| roles.iter().flat_map(|role| ids(Some(role))).collect();
+    let (before, listed) = (all(&before), all(&after));
+    lines.extend(holders_and_pairs(differences, &table, &before, &listed));
+    lines.extend(separation(differences));
+    lines
+}
+
+/// Products that come, go or change.
+fn delegations(
+    differences: &Differences<'_>,
+    table: &[&str],
+    before: &[Json],
+    after: &[Json],
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let find = |roles: &[Json], wanted: &str| roles.iter().find(|role| name_of(role) == wanted).cloned();
+    for role in after {
+        let was = find(before, name_of(role));
         if was.as_ref() == Some(role) {
             continue;
         }
-        let label = format!("the product {}", escape(&product));
+        let label = format!("the product {}", escape(name_of(role)));
         if was.is_none() {
             lines.push(format!("adds {label}"));
         }
-        lines.extend(group(differences, &table, &label, was.as_ref(), Some(role)));
+        lines.extend(group(differences, table, &label, was.as_ref(), Some(role)));
         lines.extend(other_members(&label, was.as_ref(), role));
     }
-    for role in before.iter().filter(|role| find(&after, &name(role)).is_none()) {
-        lines.push(format!("removes the product {} and all that it lists", escape(&name(role))));
+    for role in before.iter().filter(|role| find(after, name_of(role)).is_none()) {
+        lines.push(format!("removes the product {} and all that it lists", escape(name_of(role))));
     }
-    let order = |roles: &[Json], others: &[Json]| -> Vec<String> {
-        roles.iter().map(name).filter(|role| find(others, role).is_some()).collect()
+    let staying = |roles: &[Json], others: &[Json]| -> Vec<String> {
+        let names = roles.iter().map(name_of).filter(|role| find(others, role).is_some());
+        names.map(str::to_owned).collect()
     };
-    if order(&before, &after) != order(&after, &before) {
-        lines
-            .push(format!("changes the order of the products to {}", shown(&Json::from(order(&after, &[])))));
+    if staying(before, after) != staying(after, before) {
+        let order: Vec<&str> = after.iter().map(name_of).collect();
+        lines.push(format!("changes the order of the products to {}", escape(&order.join(", "))));
     }
-    if before != after {
-        differences.take(&["delegations", "roles"]);
-    }
-    let listed = after.iter().flat_map(|role| ids(Some(role))).collect();
-    lines.extend(holders_and_pairs(differences, &table, &listed));
+    lines
+}
+
+/// Whether changes of products need a second person.
+fn separation(differences: &mut Differences<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
     for product in differences.names(&[EXTENSION, PRODUCTS]) {
         let at = [EXTENSION, PRODUCTS, product.as_str(), SEPARATION];
         let (old, new) = differences.at(&at);
@@ -93,6 +115,25 @@ pub(super) fn targets(differences: &mut Differences<'_>) -> Vec<String> {
         differences.take(&at);
     }
     lines
+}
+
+/// Whether a role's keys and threshold are what they are in every file that parses.
+fn is_plain(role: Option<&Json>) -> bool {
+    let Some(role) = role else { return true };
+    let ids = role.get("keyids").and_then(Json::as_array);
+    let texts = ids.is_some_and(|ids| ids.iter().all(|id| id.as_str().is_some()));
+    texts && role.get("threshold").and_then(Json::as_integer).is_some()
+}
+
+/// Whether all of these are plain roles, each of another name.
+fn are_plain(roles: &[Json]) -> bool {
+    let names: BTreeSet<&str> = roles.iter().map(name_of).collect();
+    names.len() == roles.len() && !names.contains("") && roles.iter().all(|role| is_plain(Some(role)))
+}
+
+/// The name of a delegation.
+fn name_of(role: &Json) -> &str {
+    role.get("name").and_then(Json::as_str).unwrap_or_default()
 }
 
 /// The key ids that a role lists.
@@ -128,6 +169,9 @@ fn group(
         )),
         _ => {}
     }
+    if lines.is_empty() && before != after {
+        lines.push(format!("lists the keys of {label} in another order"));
+    }
     lines
 }
 
@@ -152,17 +196,18 @@ fn other_members(label: &str, old: Option<&Json>, new: &Json) -> Vec<String> {
 fn holders_and_pairs(
     differences: &mut Differences<'_>,
     table: &[&str],
+    before: &BTreeSet<String>,
     listed: &BTreeSet<String>,
 ) -> Vec<String> {
     let mut lines = Vec::new();
     for id in differences.names(&[EXTENSION, HOLDERS]) {
         let at = [EXTENSION, HOLDERS, id.as_str()];
         let (old, new) = differences.at(&at);
-        let was_listed = differences.at(&[table, &[id.as_str()]].concat()).0.is_some();
+        let was_listed = before.contains(&id);
         match (old.and_then(Json::as_str), new.and_then(Json::as_str)) {
             // Said where the key comes or goes.
             (None, Some(_)) if !was_listed && listed.contains(&id) => {}
-            (Some(_), None) if new.is_none() && !listed.contains(&id) => {}
+            (Some(_), None) if new.is_none() && was_listed && !listed.contains(&id) => {}
             (old, Some(new)) => {
                 let was = old.map_or_else(|| "nobody".to_owned(), escape);
                 lines.push(format!(
@@ -192,9 +237,21 @@ fn holders_and_pairs(
     }
     for id in differences.names(table) {
         let at = [table, &[id.as_str()]].concat();
-        let (_, new) = differences.at(&at);
-        if new.is_some() && !listed.contains(&id) {
-            lines.push(format!("lists a key that no role uses: {}", escape(&id)));
+        match differences.at(&at) {
+            // Ids are digests, so this is no honest file.
+            (Some(_), Some(new)) => {
+                lines.push(format!("changes the key under the id {} to {}", escape(&id), shown(new)));
+            }
+            (None, Some(_)) if !listed.contains(&id) => {
+                lines.push(format!("lists a key that no role uses: {}", escape(&id)));
+            }
+            (None, Some(_)) if before.contains(&id) => {
+                lines.push(format!("lists the key {}, which a role named before", escape(&id)));
+            }
+            (Some(_), None) if listed.contains(&id) => {
+                lines.push(format!("no longer lists the key {}, which a role uses", escape(&id)));
+            }
+            _ => {}
         }
         differences.take(&at);
     }
