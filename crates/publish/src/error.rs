@@ -201,6 +201,14 @@ pub enum PublishError {
         /// When.
         expires: Timestamp,
     },
+    /// The proposal itself was published before.
+    #[error("the proposal is stale: it was published already, as version {version} of {}", escape(.role))]
+    ProposalPublished {
+        /// One of its roles.
+        role: String,
+        /// The version of it that it became.
+        version: u64,
+    },
     /// Something else was published since the proposal was made.
     #[error("the proposal is stale: {what}")]
     ProposalStale {
@@ -334,7 +342,7 @@ impl Explain for PublishError {
             Self::ProposalMalformed { .. } => code::PROPOSAL_MALFORMED,
             Self::ProposalBase { .. } | Self::ApprovalInvalid { .. } => code::APPROVAL_INVALID,
             Self::ProposalExpired { .. } => code::PROPOSAL_EXPIRED,
-            Self::ProposalStale { .. } => code::PROPOSAL_STALE,
+            Self::ProposalStale { .. } | Self::ProposalPublished { .. } => code::PROPOSAL_STALE,
             Self::ApprovalsMissing { .. } => code::PUBLISH_THRESHOLD_NOT_MET,
             Self::Separation(error) => error.code(),
             Self::Storage(_) => code::PUBLISH_STORAGE_FAILED,

@@ -281,11 +281,14 @@ fn check_unchanged(
         let path = site.layout.role_file(role, draft.version());
         draft.version() <= now && holds(&path, draft)
     });
+    if published {
+        let version = proposal.statement.versions.get(role).copied().unwrap_or(now);
+        return Err(PublishError::ProposalPublished { role: role.to_owned(), version });
+    }
     let role = escape(role);
-    let what = match (published, base) {
-        (true, _) => format!("it was published already, as version {now} of {role}"),
-        (false, 0) => format!("{role} is there already, at version {now}"),
-        (false, _) => format!("{role} is at version {now} now, and it builds on version {base}"),
+    let what = match base {
+        0 => format!("{role} is there already, at version {now}"),
+        _ => format!("{role} is at version {now} now, and it builds on version {base}"),
     };
     Err(PublishError::ProposalStale { what })
 }
