@@ -61,21 +61,22 @@ impl Act<'_> {
         Ok(Signed { role: entry.role.clone(), version: entry.version, bytes })
     }
 
-    /// Refuses to publish beside a root that is logged and not in force, unless it is the one to be published.
+    /// Refuses to publish beside a root that is logged and not in force, unless it is the one to be published: says
+    /// whether it is.
     pub(super) fn check_finished(
         &self,
         documents: &[Signed],
         online: &Online<'_>,
-    ) -> Result<(), PublishError> {
+    ) -> Result<bool, PublishError> {
         let version = self.admission.highest_version(ROOT);
         if version <= online.root.version() {
-            return Ok(());
+            return Ok(false);
         }
         let logged = self.admission.find(&self.log, ROOT, version)?;
         let same = |document: &Signed| {
             document.role == ROOT
                 && logged.as_ref().is_some_and(|root| root.sha256 == sha256(&document.bytes))
         };
-        if documents.iter().any(same) { Ok(()) } else { Err(PublishError::Unfinished { version }) }
+        if documents.iter().any(same) { Ok(true) } else { Err(PublishError::Unfinished { version }) }
     }
 }

@@ -3,7 +3,7 @@
 //! It stands in `proposal.json` as JSON. A member that is not known here is refused, since it could mean more than
 //! what the new metadata shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_base::name::{Channel, FileName, Platform, ProductName, Version};
 use countersign_base::text::escape;
@@ -32,6 +32,8 @@ pub enum Intent {
     Revoke(RevokeIntent),
     /// Who signs the top-level roles, for how long root is good, and the transparency policy.
     Root(RootChange),
+    /// The same content for another term.
+    Renew(RenewIntent),
 }
 
 /// See [`Intent::Release`].
@@ -172,6 +174,14 @@ pub struct RootChange {
     pub policy: Option<Vec<String>>,
 }
 
+/// See [`Intent::Renew`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RenewIntent {
+    /// `root`, `targets` and products, at least one.
+    pub roles: BTreeSet<String>,
+}
+
 /// Keys and threshold of a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -207,6 +217,7 @@ impl Intent {
             Self::Rotate(_) => "rotate",
             Self::Revoke(_) => "revoke",
             Self::Root(_) => "root",
+            Self::Renew(_) => "renew",
         }
     }
 
@@ -229,6 +240,10 @@ impl Intent {
                 format!("revocation of a key that is {reason}")
             }
             Self::Root(_) => "change of root".to_owned(),
+            Self::Renew(renew) => {
+                let roles: Vec<&str> = renew.roles.iter().map(String::as_str).collect();
+                format!("renewal of {}", escape(&roles.join(", ")))
+            }
         }
     }
 
@@ -239,7 +254,7 @@ impl Intent {
             Self::Yank(yank) => Some(&yank.product),
             Self::Advisory(advisory) => Some(&advisory.product),
             Self::Product(product) => Some(&product.name),
-            Self::Rotate(_) | Self::Revoke(_) | Self::Root(_) => None,
+            Self::Rotate(_) | Self::Revoke(_) | Self::Root(_) | Self::Renew(_) => None,
         }
     }
 }

@@ -59,8 +59,8 @@ use crate::staging::digest_file;
 pub use approval::BadApproval;
 pub use authority::{GroupStatus, Person, RoleStatus};
 pub use intent::{
-    AdvisoryIntent, FileIntent, Intent, Member, ProductIntent, ReleaseIntent, RevokeIntent, RevokeReason,
-    RoleChange, RootChange, RotateIntent, YankIntent,
+    AdvisoryIntent, FileIntent, Intent, Member, ProductIntent, ReleaseIntent, RenewIntent, RevokeIntent,
+    RevokeReason, RoleChange, RootChange, RotateIntent, YankIntent,
 };
 pub use sign::SignerOf;
 pub use statement::{DEFAULT_VALID_DAYS, MAX_VALID_DAYS, MAX_WHY_BYTES, ProposedBy};

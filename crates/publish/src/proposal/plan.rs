@@ -69,6 +69,7 @@ pub(crate) fn touched(intent: &Intent, current: &Current) -> Result<Vec<String>,
         Intent::Rotate(rotate) => &rotate.from,
         Intent::Revoke(revoke) => &revoke.key,
         Intent::Root(_) => return Ok(Vec::new()),
+        Intent::Renew(renew) => return trust::renewed_products(renew, current),
         Intent::Product(product) => {
             let name = product.name.to_string();
             return Ok(if current.has_product(&name) { vec![name] } else { Vec::new() });
@@ -105,6 +106,7 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &Intent) -> Result<Plan, Pub
         Intent::Rotate(rotate) => trust::plan_rotate(planning, rotate).map(without_files),
         Intent::Revoke(revoke) => trust::plan_revoke(planning, revoke).map(without_files),
         Intent::Root(change) => trust::plan_root(planning, change).map(without_files),
+        Intent::Renew(renew) => trust::plan_renew(planning, renew).map(without_files),
     }
 }
 

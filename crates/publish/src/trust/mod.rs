@@ -6,6 +6,7 @@
 mod handover;
 mod keys;
 mod policy;
+mod renew;
 mod revoke;
 mod root;
 mod rotate;
@@ -13,6 +14,7 @@ mod swap;
 
 pub(crate) use handover::Handover;
 pub use policy::PolicyEdit;
+pub(crate) use renew::{plan_renew, renewed_products};
 pub(crate) use revoke::plan_revoke;
 pub(crate) use root::plan_root;
 pub(crate) use rotate::plan_rotate;

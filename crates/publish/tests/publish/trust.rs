@@ -102,6 +102,23 @@ fn all_signers_are_replaced_and_no_client_is_refused() {
     client.refresh(&site);
 }
 
+/// Half of a new online key is not at hand: that shows before the root is logged, and can be dropped.
+#[test]
+fn a_root_whose_keys_are_not_at_hand_is_not_logged() {
+    let dir = temp();
+    let (mut site, anchor) = with_product(dir.path());
+    let mut root = role_change("timestamp", 1, &[]);
+    root.roles.get_mut("timestamp").unwrap().signers.push(pair(&site, "timestamp-2", Stage::Timestamp));
+    let proposal = signed(&mut site, &Intent::Root(root)).unwrap();
+    lose(&site, "timestamp-2-pq");
+    let publish = |site: &mut Site| code(site.act(|publisher| publisher.publish_proposal(&proposal)));
+    assert_eq!(publish(&mut site), "signature-algorithm-downgrade");
+    lose(&site, "timestamp-2");
+    assert_eq!(publish(&mut site), "publish-threshold-not-met");
+    site.release("1.0.0", "one").unwrap();
+    assert_eq!(site.view(anchor).version("root"), 1);
+}
+
 /// A hybrid signer and a hybrid online key: both halves sign, a half is rotated alone, and the other half stays.
 #[test]
 fn pairs_follow_their_keys() {

@@ -9,7 +9,7 @@ use countersign_keys::Stage;
 use countersign_publish::{Intent, PolicyEdit, Proposal};
 use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
 
-use crate::support::{Site, copy, files, view, view_up_to, with_product};
+use crate::support::{Site, code, copy, files, view, view_up_to, with_product};
 use crate::trust_support::{Client, lose, new_key, role_change, signed, temp};
 
 /// A repository with a release, and a signed proposal that changes it.
@@ -187,6 +187,13 @@ fn an_unfinished_root_is_not_published_around() {
     let before = fs::read(site.repo().join("metadata/timestamp.json")).unwrap();
     assert_eq!(site.add_product().unwrap_err().code().class(), Class::Usage, "it is there already");
     assert_eq!(fs::read(site.repo().join("metadata/timestamp.json")).unwrap(), before);
+    // Also when it has expired in the meantime: only then can people renew what has.
+    let late = temp();
+    copy(dir.path(), late.path());
+    let mut late = Site { now: site.now.plus_days(400), ..Site::new(late.path()) };
+    late.renew().unwrap();
+    assert!(late.repo().join("metadata/2.root.json").exists());
+    assert_eq!(code(late.release("1.1.0", "two")), "tuf-expired");
     // The same proposal completes it as well as a renewal does.
     case.publish(&mut site).unwrap();
     assert_eq!(site.view(case.anchor).version("root"), 2);
