@@ -29,7 +29,7 @@ pub(crate) fn is_rsa_spki(der: &[u8]) -> bool {
 pub(crate) fn check_spki(der: &[u8]) -> Result<(), KeyError> {
     let not_canonical = KeyError::NotCanonical(Algorithm::RsaPssSha256);
     let (modulus, exponent) = components(der).ok_or(not_canonical)?;
-    let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let bits = bits(modulus);
     if bits < MIN_RSA_BITS {
         return Err(KeyError::RsaTooShort { bits });
     }
@@ -44,6 +44,15 @@ pub(crate) fn check_spki(der: &[u8]) -> Result<(), KeyError> {
         return Err(KeyError::Invalid(Algorithm::RsaPssSha256));
     }
     Ok(())
+}
+
+/// Length of the modulus of a `SubjectPublicKeyInfo`, in bits.
+pub(crate) fn modulus_bits(der: &[u8]) -> Option<usize> {
+    components(der).map(|(modulus, _)| bits(modulus))
+}
+
+fn bits(modulus: &[u8]) -> usize {
+    modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize)
 }
 
 /// Modulus and exponent, big-endian without leading zeros; `None` if anything is not DER or is left over.

@@ -37,6 +37,11 @@ pub(super) fn write(root: &Path, target: &str, corpus: &Path) -> Result<(), Stri
 fn examples(target: &str) -> &'static [&'static str] {
     match target {
         "anchor" => &["csn1v5ugm9fat69m3kptyqm49n4e7djsn3kcgzee5sz5n5zrg654p57ssqyyuq"],
+        "hashedrekord" => &[
+            include_str!("../../../crates/attest/tests/data/p256.json"),
+            include_str!("../../../crates/attest/tests/data/certificate.json"),
+            include_str!("../../../crates/attest/tests/data/rsa2048.json"),
+        ],
         "leaf" => &[concat!(
             r#"{"apiVersion":"0.0.1","kind":"tufmetadata","spec":{"changes":{"added":[{"length":7,"path":"#,
             r#""node/1.0.0/linux-amd64/node","sha256":"#,

@@ -3,6 +3,7 @@
 
 mod digests;
 mod ed25519_strict;
+mod prehashed;
 mod public_key;
 mod rsa_pss;
 mod secret_key;
