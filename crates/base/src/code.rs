@@ -238,7 +238,10 @@ codes! {
     FILE_NOT_REGULAR = "file-not-regular", Usage, "only regular files can be released";
     FILE_UNREADABLE = "file-unreadable", Unavailable, "a file cannot be read";
     STORAGE_FAILED = "storage-failed", Unavailable, "a file cannot be written";
+    STORE_NOT_ATOMIC = "store-not-atomic", Refused, "a bucket lets two writers win where one must";
+    STORE_SETTINGS_INVALID = "store-settings-invalid", Usage, "a bucket's URL, endpoint or credentials cannot be used";
     STATE_DAMAGED = "state-damaged", Refused, "this machine's record of a repository is damaged";
+    SERVER_LIMIT = "server-limit", Unavailable, "a server has more to do than it takes on at once";
     SERVE_FAILED = "serve-failed", Unavailable, "the server could not start or go on";
     QUICKSTART_EXISTS = "quickstart-exists", Usage, "the quickstart has run in this directory before";
     EXPLAIN_UNKNOWN = "explain-unknown", Usage, "there is no such error code";

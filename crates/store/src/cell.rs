@@ -16,9 +16,24 @@ pub const MAX_CELL_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Held {
     bytes: Vec<u8>,
+    tag: Option<String>,
 }
 
 impl Held {
+    /// A value as a backend read or wrote it that tells values apart by a tag of its own, as HTTP does.
+    pub const fn tagged(bytes: Vec<u8>, tag: String) -> Self {
+        Self { bytes, tag: Some(tag) }
+    }
+
+    const fn plain(bytes: Vec<u8>) -> Self {
+        Self { bytes, tag: None }
+    }
+
+    /// The backend's tag, if it has one.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
     /// The value.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -27,8 +42,9 @@ impl Held {
 
 /// One value that is replaced only by who has seen the latest.
 ///
-/// Calls are serializable, across processes and restarts. `Ok` means that the value survives power loss. After an
-/// error other than `Conflict` the value is the old or the new one: load again before going on.
+/// Calls are serializable, across processes and restarts. `Ok` means that the value survives power loss. After
+/// [`StoreError::Conflict`] the value is another writer's. After any other error it is the old or the new one, and on a
+/// bucket the new one may appear later: load again before going on.
 pub trait Cell: Send + Sync + core::fmt::Debug {
     /// The value, or `None` before the first `create`.
     fn load(&self) -> Result<Option<Held>, StoreError>;
@@ -70,13 +86,13 @@ impl DirCell {
             return Err(StoreError::Conflict { path: self.path.clone() });
         }
         durable::write_atomic(&*self.disk, &self.path, next, self.mode)?;
-        Ok(Held { bytes: next.to_vec() })
+        Ok(Held::plain(next.to_vec()))
     }
 }
 
 impl Cell for DirCell {
     fn load(&self) -> Result<Option<Held>, StoreError> {
-        Ok(durable::read(&self.path, MAX_CELL_BYTES)?.map(|bytes| Held { bytes }))
+        Ok(durable::read(&self.path, MAX_CELL_BYTES)?.map(Held::plain))
     }
 
     fn create(&self, first: &[u8]) -> Result<Held, StoreError> {

@@ -6,7 +6,7 @@ use crate::workspace::{Dependency, Package, Workspace};
 
 /// Every crate folder, from the bottom of the house to its roof. ARCHITECTURE.md tells what each is for.
 const ORDER: &[&str] = &[
-    "base", "crypto", "tlog", "tuf", "attest", "sbom", "verify", "store", "log", "client", "keys", "publish",
+    "base", "crypto", "tlog", "tuf", "attest", "sbom", "verify", "store", "bucket", "log", "client", "keys", "publish",
     "install", "build", "monitor", "server", "cli", "testkit",
 ];
 

@@ -1,0 +1,81 @@
+//! Immutable objects in a bucket.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use countersign_store::{MAX_OBJECT_BYTES, Objects, Put, StoreError};
+
+use crate::bucket::{Bucket, MAX_LISTED, outcome};
+use crate::wire::{If, Kind};
+
+/// Requests that are under way at the same time in one `put_all_if_absent`.
+pub(crate) const MAX_TOGETHER: usize = 32;
+
+impl Objects for Bucket {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = self.key(name)?;
+        Ok(self.repeat("read", name, || self.wire.get(&key))?.map(|stored| stored.bytes))
+    }
+
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> Result<Put, StoreError> {
+        let place = || self.place(name);
+        if bytes.len() as u64 > MAX_OBJECT_BYTES {
+            return Err(StoreError::TooLarge { path: place(), limit: MAX_OBJECT_BYTES });
+        }
+        outcome(self.write(name, bytes, If::Absent, Kind::Object)?, bytes, place)
+    }
+
+    /// As many requests at a time as [`MAX_TOGETHER`]; the first error ends it.
+    fn put_all_if_absent(&self, objects: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        let next = AtomicUsize::new(0);
+        let failed = Mutex::new(None);
+        let work = || {
+            while let Some((name, bytes)) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.put_if_absent(name, bytes) {
+                    // The others find nothing left to do.
+                    next.store(objects.len(), Ordering::Relaxed);
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..objects.len().min(MAX_TOGETHER) {
+                // Where no thread is to be had, fewer do the work.
+                if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let mut prefix = if folder.is_empty() {
+            object_store::path::Path::from(self.url().prefix()).to_string()
+        } else {
+            self.key(folder)?.to_string()
+        };
+        if !prefix.is_empty() {
+            prefix.push('/');
+        }
+        let mut names = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page = self.repeat("list", folder, || self.wire.page(&prefix, token.as_deref()))?;
+            names.extend(page.keys.iter().filter_map(|key| self.name_of(key)));
+            if names.len() > MAX_LISTED {
+                return Err(StoreError::TooLarge { path: self.place(folder), limit: MAX_LISTED as u64 });
+            }
+            // A server that gives the same page for ever is stopped by its own token.
+            match page.next {
+                Some(next) if token.as_deref() != Some(&next) => token = Some(next),
+                _ => break,
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
