@@ -69,6 +69,11 @@ impl Json {
         self.as_object()?.get(key)
     }
 
+    /// A length, count or version; of those beyond `i64`, which nothing has, the largest that there is.
+    pub fn number(value: u64) -> Self {
+        Self::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
     /// An object of these members; a later one of the same key wins.
     pub fn object<K: Into<String>>(members: impl IntoIterator<Item = (K, Json)>) -> Self {
         Self::Object(members.into_iter().map(|(key, value)| (key.into(), value)).collect())

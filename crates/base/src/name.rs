@@ -1,11 +1,11 @@
-//! Names of products, versions, platforms and files: parsed once, safe in paths and on terminals after.
+//! Names of products, versions, platforms, files, keys and people: parsed once, safe in paths and on terminals after.
 
 use core::fmt;
 use core::str::FromStr;
 
 use crate::code::{self, Code, Explain};
 
-/// Longest product, channel or repository name, in bytes.
+/// Longest product, channel, repository, key or holder's name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 /// Longest file name of a release, in bytes; leaves room for a digest in front of it.
 pub const MAX_FILE_NAME_BYTES: usize = 128;
@@ -84,6 +84,12 @@ name!(
     check_simple
 );
 name!(
+    /// A key in a keys directory, where it begins the names of files: same characters as a product.
+    KeyName,
+    "key name",
+    check_simple
+);
+name!(
     /// A file of a release: one path component of printable ASCII without separators or spaces.
     FileName,
     "file name",
@@ -108,6 +114,13 @@ fn check_simple(text: &str) -> Result<(), &'static str> {
         return Err("it contains `..`");
     }
     Ok(())
+}
+
+/// Whether a text can name the holder of keys, a person or a machine: 1 to [`MAX_NAME_BYTES`] characters of printable
+/// ASCII without spaces at its ends, so that no two names look alike.
+pub fn is_holder(text: &str) -> bool {
+    let printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    (1..=MAX_NAME_BYTES).contains(&text.len()) && printable && text.trim() == text
 }
 
 fn check_product(text: &str) -> Result<(), &'static str> {
@@ -275,6 +288,16 @@ impl FromStr for TargetPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holders_have_names_that_do_not_look_alike() {
+        for good in ["alice", "Bob Builder", "a@b.example", "x", &"x".repeat(64)] {
+            assert!(is_holder(good), "{good}");
+        }
+        for bad in ["", " ", " alice", "alice ", "al\u{430}ce", "a\nb", "a\u{1b}[31m", &"x".repeat(65)] {
+            assert!(!is_holder(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn target_paths_round_trip() {
