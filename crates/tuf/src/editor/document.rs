@@ -6,7 +6,7 @@ use countersign_base::{Json, Timestamp as Time};
 use countersign_crypto::PublicKey;
 
 use crate::error::TufError;
-use crate::metadata::{EXTENSION, Key, PAIRS, Role, SPEC_VERSION, key_id, key_json, number};
+use crate::metadata::{EXTENSION, Key, PAIRS, Role, SPEC_VERSION, key_id, key_json};
 
 /// A `signed` object.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ impl Document {
     }
 
     pub(super) fn set_version(&mut self, version: u64) {
-        self.set("version", number(version));
+        self.set("version", Json::number(version));
     }
 
     pub(super) fn set_expires(&mut self, expires: Time) {

@@ -11,7 +11,7 @@ use countersign_crypto::{PublicKey, Signer, SignerError};
 use crate::error::TufError;
 use crate::metadata::{
     Envelope, KeyTable, ROOT, Role, RoleKeys, Root, SNAPSHOT, Signature, Snapshot, TIMESTAMP, Targets,
-    Timestamp, key_id, number, payload,
+    Timestamp, key_id, payload,
 };
 use crate::trusted::{Delegator, Signed, Signers};
 
@@ -226,9 +226,4 @@ impl Draft {
     pub fn describe(&self) -> Result<crate::metadata::MetaFile, TufError> {
         Ok(crate::metadata::MetaFile::describe(self.version, &self.to_bytes()?))
     }
-}
-
-/// A version as JSON.
-pub(super) fn threshold(value: u32) -> Json {
-    number(u64::from(value))
 }

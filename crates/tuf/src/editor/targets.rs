@@ -6,7 +6,6 @@ use countersign_base::{Json, Timestamp as Time};
 use countersign_crypto::PublicKey;
 
 use super::document::{Document, drop_unlisted, list_keys, object_in, replace_key};
-use super::draft::threshold as number;
 use super::{Draft, EditError};
 use crate::metadata::{Coverage, TARGETS, TargetFile, Targets};
 use crate::name;
@@ -121,7 +120,7 @@ impl TargetsEditor {
         let members = [
             ("name", Json::from(new.name)),
             ("keyids", keyids),
-            ("threshold", number(new.threshold)),
+            ("threshold", Json::number(new.threshold.into())),
             ("terminating", Json::from(new.terminating)),
             coverage,
         ];
@@ -187,9 +186,9 @@ impl TargetsEditor {
         let keyids = list_keys(name_prefix, &mut table, keys, threshold)?;
         let bins = Json::object([
             ("name_prefix", Json::from(name_prefix)),
-            ("bit_length", number(bit_length)),
+            ("bit_length", Json::number(bit_length.into())),
             ("keyids", keyids),
-            ("threshold", number(threshold)),
+            ("threshold", Json::number(threshold.into())),
         ]);
         let members = [("keys", Json::Object(table)), ("succinct_roles", bins)];
         self.document.set("delegations", Json::object(members));

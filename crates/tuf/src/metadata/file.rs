@@ -21,7 +21,7 @@ pub struct Hashes {
 
 impl Hashes {
     /// Whether a digest is listed that can be compared.
-    pub const fn any_known(&self) -> bool {
+    const fn any_known(&self) -> bool {
         self.sha256.is_some() || self.sha512.is_some()
     }
 
@@ -94,8 +94,8 @@ impl MetaFile {
 
     /// The JSON of this entry.
     pub fn to_json(&self) -> Json {
-        let version = [("version", number(self.version))];
-        let length = self.length.map(|length| ("length", number(length)));
+        let version = [("version", Json::number(self.version))];
+        let length = self.length.map(|length| ("length", Json::number(length)));
         let hashes = self.hashes.as_ref().map(|hashes| ("hashes", hashes.to_json()));
         Json::object(version.into_iter().chain(length).chain(hashes))
     }
@@ -173,7 +173,7 @@ impl TargetFile {
 
     /// The JSON of this entry.
     pub fn to_json(&self) -> Json {
-        let members = [("length", number(self.length)), ("hashes", self.hashes.to_json())];
+        let members = [("length", Json::number(self.length)), ("hashes", self.hashes.to_json())];
         Json::object(members.into_iter().chain(self.custom.clone().map(|custom| ("custom", custom))))
     }
 
@@ -196,9 +196,4 @@ impl TargetFile {
             custom: custom.cloned(),
         })
     }
-}
-
-/// A number of bytes or a version as JSON; beyond 2^63-1 none is ever made.
-pub(crate) fn number(value: u64) -> Json {
-    Json::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -23,11 +23,10 @@ use fields::Fields;
 
 pub use delegation::{Coverage, DelegatedRole, Delegations, SuccinctRoles};
 pub use envelope::{Envelope, Signature};
-pub(crate) use file::number;
 pub use file::{Hashes, MetaFile, TargetFile};
 pub use key::{Key, KeyTable, key_id, key_json, payload};
-pub use pairs::Pair;
-pub(crate) use pairs::{EXTENSION, PAIRS};
+pub(crate) use pairs::PAIRS;
+pub use pairs::{EXTENSION, Pair};
 pub use pattern::{is_pattern, matches};
 pub use role_keys::RoleKeys;
 pub use root::Root;

@@ -15,8 +15,8 @@ use super::key::{Key, KeyTable};
 use crate::error::{TufError, check_count};
 use crate::limits::MAX_PAIRS;
 
-/// The member of a `signed` object that is Countersign's.
-pub(crate) const EXTENSION: &str = "x-countersign";
+/// The member that is Countersign's, of a `signed` object and of a target's `custom`.
+pub const EXTENSION: &str = "x-countersign";
 /// The member of it that names second keys.
 pub(crate) const PAIRS: &str = "pairs";
 
