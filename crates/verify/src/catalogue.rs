@@ -6,11 +6,11 @@ use countersign_base::Sha256Digest;
 use countersign_base::name::{Channel, Platform, ProductName, TargetPath, Version};
 use countersign_tuf::metadata::{Coverage, TargetFile, matches};
 use countersign_tuf::name::check_target;
-use countersign_tuf::{Role as _, Search, TufError};
+use countersign_tuf::{Search, TufError};
 
 use crate::error::VerifyError;
 use crate::extension::{self, check_separation};
-use crate::release::{EXTENSION, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
+use crate::release::{MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
 use crate::transparent::TransparentSet;
 use crate::verified::Verified;
 
@@ -150,14 +150,7 @@ impl TransparentSet {
     fn releases(&self, product: &ProductName) -> Result<Vec<Release>, VerifyError> {
         let unknown = || VerifyError::ProductUnknown { product: product.to_string() };
         let role = self.tuf().role(product.as_str()).ok_or_else(unknown)?;
-        let floor = match role.extension(EXTENSION).and_then(|extension| extension.get("floor")) {
-            None => None,
-            Some(floor) => Some(floor.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-                // One that is not understood is no floor of zero.
-                let reason = "the product's floor is not a version";
-                VerifyError::ReleaseMalformed { path: product.to_string(), reason }
-            })?),
-        };
+        let floor = extension::floor(product.as_str(), role)?;
         let yanked = extension::yanked(product.as_str(), role)?;
         let mut releases = Vec::new();
         for (path, entry) in role.targets() {

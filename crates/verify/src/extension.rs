@@ -1,21 +1,25 @@
 //! What our repositories add to TUF's files, in the member `x-countersign` of a `signed` object.
 //!
-//! - beside keys, in root and top-level targets: `holders`, whose key each is, by key id;
+//! - in root: the transparency policy (`policy.rs`);
+//! - beside keys, in root and top-level targets: `holders`, whose key each is, by key id; and `pairs`, second keys of
+//!   holders, which `tuf` reads itself;
 //! - in top-level targets: `products.<name>.separation`, whether who proposes a change of the product needs another
 //!   person's approval;
-//! - in a product's role: `yanked`, versions that shall no longer be installed, each with the reason; and `proposer`,
-//!   who proposed this version of the file.
+//! - in a product's role: `yanked`, versions that shall no longer be installed, each with the reason; `floor`, the
+//!   lowest version that may be; and `proposer`, who proposed this version of the file.
 //!
-//! Other TUF clients ignore all of it. What is there and not understood is an error, never as if it were not there.
+//! Other TUF clients ignore all of it. What is there and not understood is an error, never as if it were not there;
+//! but a name that cannot be a holder's is nobody's, which never makes a rule easier to meet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_base::Json;
 use countersign_base::name::Version;
+pub use countersign_base::name::is_holder;
+use countersign_tuf::metadata::EXTENSION;
 use countersign_tuf::{Role, Targets};
 
 use crate::error::VerifyError;
-use crate::release::EXTENSION;
 
 /// The member with the holders of keys.
 pub const HOLDERS: &str = "holders";
@@ -25,29 +29,23 @@ pub const PRODUCTS: &str = "products";
 pub const SEPARATION: &str = "separation";
 /// The member with the yanked versions.
 pub const YANKED: &str = "yanked";
+/// The member with the lowest version that may be installed.
+const FLOOR: &str = "floor";
 /// The member that names who proposed a version of a file.
 pub const PROPOSER: &str = "proposer";
-/// Longest name of a holder, in bytes.
-pub const MAX_HOLDER_BYTES: usize = 64;
 /// Longest reason for a yank, in bytes.
 pub const MAX_REASON_BYTES: usize = 500;
 /// Most versions that can be yanked of one product.
 pub const MAX_YANKED: usize = 4096;
 
-/// Whether a text can name a holder: printable ASCII without spaces at its ends, so that no two names look alike.
-pub fn is_holder(name: &str) -> bool {
-    let printable = name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    !name.is_empty() && name.len() <= MAX_HOLDER_BYTES && printable && name.trim() == name
-}
-
-/// Whose key is listed under `keyid` in root or top-level targets; `None` if the file does not say.
+/// Whose key is listed under `keyid` in root or top-level targets; `None` if the file names nobody.
 pub fn holder<'a, T: Role>(file: &'a T, keyid: &str) -> Option<&'a str> {
     file.extension(EXTENSION)?.get(HOLDERS)?.get(keyid)?.as_str().filter(|name| is_holder(name))
 }
 
-/// Who proposed this version of a product's file, if it says so.
+/// Who proposed this version of a product's file; `None` if it names nobody.
 pub fn proposer<T: Role>(file: &T) -> Option<&str> {
-    file.extension(EXTENSION)?.get(PROPOSER)?.as_str()
+    file.extension(EXTENSION)?.get(PROPOSER)?.as_str().filter(|name| is_holder(name))
 }
 
 /// Whether a change of this product needs another person than its proposer.
@@ -81,6 +79,19 @@ pub fn yanked(product: &str, role: &Targets) -> Result<BTreeMap<Version, String>
         found.insert(version, reason.ok_or_else(malformed)?.to_owned());
     }
     Ok(found)
+}
+
+/// The lowest version of a product that its publisher allows, if it says so.
+///
+/// # Errors
+/// `tuf-target-mismatch` for one that is no version: it is not a floor of zero.
+pub(crate) fn floor(product: &str, role: &Targets) -> Result<Option<Version>, VerifyError> {
+    let Some(floor) = role.extension(EXTENSION).and_then(|extension| extension.get(FLOOR)) else {
+        return Ok(None);
+    };
+    let reason = "the product's floor is not a version";
+    let malformed = || VerifyError::ReleaseMalformed { path: product.to_owned(), reason };
+    floor.as_str().and_then(|text| text.parse().ok()).map(Some).ok_or_else(malformed)
 }
 
 /// Holds a version of a product's file to the rule of separation, where top-level targets ask for it: the keys that

@@ -116,11 +116,11 @@ impl Leaf {
 
     fn to_json(&self, changes: Option<&Changes>) -> Json {
         let mut spec = vec![
-            ("length", integer(self.length)),
+            ("length", Json::number(self.length)),
             ("repository", Json::from(self.repository.0.to_string())),
             ("role", Json::from(self.role.as_str())),
             ("sha256", Json::from(self.sha256.to_string())),
-            ("version", integer(self.version)),
+            ("version", Json::number(self.version)),
         ];
         if let Some(changes) = changes {
             spec.push(("changes", changes.to_json()));
@@ -153,7 +153,7 @@ impl Changes {
 impl ChangedTarget {
     fn to_json(&self) -> Json {
         Json::object([
-            ("length", integer(self.length)),
+            ("length", Json::number(self.length)),
             ("path", Json::from(self.path.as_str())),
             ("sha256", Json::from(self.sha256.to_string())),
         ])
@@ -163,11 +163,6 @@ impl ChangedTarget {
         let path = value.get("path").and_then(Json::as_str).ok_or(LeafError("a change names no path"))?;
         Ok(Self { path: path.to_owned(), length: number(value, "length")?, sha256: digest(value, "sha256")? })
     }
-}
-
-/// A count as JSON. Metadata lengths and versions were read from `i64` or measured from memory.
-fn integer(number: u64) -> Json {
-    Json::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn number(value: &Json, key: &str) -> Result<u64, LeafError> {

@@ -17,17 +17,19 @@ mod error;
 pub mod extension;
 pub mod leaf;
 mod lineage;
+mod policy;
 mod release;
 mod transparent;
 mod verified;
 
-pub use agreement::{
-    Agreed, AgreementError, Answer, Claim, MAX_MAP_BYTES, Mapping, RepositoryMap, Unmapped,
-};
+pub use countersign_tuf::metadata::EXTENSION;
+
+pub use agreement::{Agreed, AgreementError, Answer, Claim, MAX_MAP_BYTES, Mapping, RepositoryMap, Unmapped};
 pub use catalogue::{DEFAULT_CHANNEL, Wanted};
 pub use error::VerifyError;
 pub use leaf::Leaf;
 pub use lineage::{Lineage, Link, MAX_CLOCK_SKEW_SECONDS, MAX_LINEAGE_BYTES};
-pub use release::{EXTENSION, FileMode, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
-pub use transparent::{Document, TransparentSet, policy_extension, root_policy};
+pub use policy::{policy_extension, root_policy};
+pub use release::{FileMode, MAX_ARTIFACT_BYTES, Release, ReleaseInfo};
+pub use transparent::{Document, TransparentSet};
 pub use verified::{Logged, Report, RoleReport, Verified};

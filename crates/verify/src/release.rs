@@ -5,13 +5,12 @@ use core::fmt;
 use countersign_base::json::Json;
 use countersign_base::name::{Channel, TargetPath, Version};
 use countersign_base::{Anchor, Sha256Digest, Sha512Digest};
+use countersign_tuf::metadata::EXTENSION;
 
 use crate::error::VerifyError;
 
 /// Largest file that can be released: 1 TiB.
 pub const MAX_ARTIFACT_BYTES: u64 = 1 << 40;
-/// The member of `custom` and of signed parts that is ours.
-pub const EXTENSION: &str = "x-countersign";
 
 /// One file of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,28 +1,19 @@
-//! Several repositories must agree: which ones for which files, and whether they do.
-//!
-//! Spec: TUF's TAP 4, "Multiple repository consensus on entrusted targets". The map is its `map.json`:
+//! Which repositories must agree on which files: TAP 4's `map.json`.
 //!
 //! ```text
 //! {"mapping":[{"paths":["node/*/*/*"],"repositories":["acme","audit"],"terminating":true,"threshold":2}],
 //!  "repositories":{"acme":["https://dl.example.com/"],"audit":["https://audit.example.org/"]}}
 //! ```
-//!
-//! What the repositories have is asked through a callback, so that this file decides and nothing else. Each
-//! repository is believed in its own right only: its answer is taken from verified metadata. One repository under two
-//! names counts once. What is not known counts for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign_base::canonical;
 use countersign_base::json::{self, Json};
 use countersign_base::name::{ProductName, RepoName, TargetPath};
 use countersign_base::text::escape;
-use countersign_base::{Anchor, Class, Code, Explain, Sha256Digest, Sha512Digest, canonical, code};
-use countersign_tuf::metadata::{is_pattern, matches};
+use countersign_tuf::metadata::{EXTENSION, is_pattern, matches};
 
-use crate::error::VerifyError;
-use crate::release::{EXTENSION, Release};
-use crate::transparent::TransparentSet;
-use crate::verified::Verified;
+use super::AgreementError;
 
 /// Longest map file, in bytes.
 pub const MAX_MAP_BYTES: usize = 64 * 1024;
@@ -65,152 +56,6 @@ pub enum Unmapped {
     Named,
 }
 
-/// A file that one repository lists, or that is installed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Its target path.
-    pub path: TargetPath,
-    /// Length in bytes.
-    pub length: u64,
-    /// SHA-256 of the content.
-    pub sha256: Sha256Digest,
-    /// SHA-512, where it is known.
-    pub sha512: Option<Sha512Digest>,
-}
-
-impl Claim {
-    /// Of a release.
-    pub fn of(release: &Release) -> Self {
-        let Release { path, length, sha256, sha512, .. } = release;
-        Self { path: path.clone(), length: *length, sha256: *sha256, sha512: *sha512 }
-    }
-
-    /// Same length and digests. A digest that only one of them has is no contradiction.
-    fn same_content(&self, other: &Self) -> bool {
-        let sha512 = self.sha512.zip(other.sha512);
-        self.length == other.length && self.sha256 == other.sha256 && sha512.is_none_or(|(a, b)| a == b)
-    }
-}
-
-/// What one repository has to say about a target path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Its verified metadata lists this.
-    Lists {
-        /// Who says so, by whatever name.
-        anchor: Anchor,
-        /// What it lists.
-        claim: Box<Claim>,
-    },
-    /// Its verified metadata does not list the path.
-    Nothing,
-    /// It could not be reached; says nothing about trust.
-    Unreachable(String),
-    /// It is not trusted on this machine, or its metadata was refused: says why.
-    Refused(String),
-}
-
-impl TransparentSet {
-    /// What this repository has to say about `path`.
-    pub fn answer(&self, path: &TargetPath) -> Answer {
-        match self.all(&path.product) {
-            Ok(releases) => {
-                let mut listed = releases.iter().map(Verified::value);
-                match listed.find(|release| release.path == *path) {
-                    None => Answer::Nothing,
-                    // It stays listed, so that its reason can be told; the repository vouches for it no more.
-                    Some(Release { yanked: Some(reason), .. }) => {
-                        Answer::Refused(format!("has taken it back: {}", escape(reason)))
-                    }
-                    Some(release) => {
-                        Answer::Lists { anchor: self.anchor(), claim: Box::new(Claim::of(release)) }
-                    }
-                }
-            }
-            Err(VerifyError::ProductUnknown { .. }) => Answer::Nothing,
-            Err(error) => Answer::Refused(format!("{error} ({})", error.code())),
-        }
-    }
-}
-
-/// What was agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Agreed {
-    /// No mapping covers the path, and the map leaves it to the repository that the user names.
-    NotMapped,
-    /// These repositories list the same file, and they are enough.
-    By(Vec<RepoName>),
-}
-
-/// Why several repositories do not vouch for a file, or a map cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AgreementError {
-    /// Too few list the same file.
-    #[error("{agree} of {threshold} repositories that must agree on `{path}` list this file: {answers}")]
-    Disagree {
-        /// The target path.
-        path: String,
-        /// How many list the same.
-        agree: usize,
-        /// How many must.
-        threshold: usize,
-        /// What each of the others says.
-        answers: String,
-    },
-    /// Too few could be asked.
-    #[error(
-        "{agree} of {threshold} repositories that must agree on `{path}` list this file, others could not be asked: {answers}"
-    )]
-    Unheard {
-        /// The target path.
-        path: String,
-        /// How many list the same.
-        agree: usize,
-        /// How many must.
-        threshold: usize,
-        /// Why the others could not.
-        answers: String,
-    },
-    /// No mapping covers the path, and the map is one that refuses what it does not cover.
-    #[error("the repository map says of no repository that it speaks for `{path}`")]
-    NotMapped {
-        /// The target path.
-        path: String,
-    },
-    /// The map breaks a rule.
-    #[error("the repository map cannot be used: {0}")]
-    Map(String),
-}
-
-impl Explain for AgreementError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Disagree { .. } | Self::NotMapped { .. } => code::TRUST_REPOS_DISAGREE,
-            Self::Unheard { .. } => code::TRUST_REPOS_UNHEARD,
-            Self::Map(_) => code::TRUST_MAP_INVALID,
-        }
-    }
-
-    fn class(&self) -> Class {
-        self.code().class()
-    }
-
-    fn fix(&self) -> Option<String> {
-        match self {
-            Self::Disagree { .. } => Some(
-                "do not install it; ask the publishers which file is theirs: one of the repositories may have been broken into"
-                    .to_owned(),
-            ),
-            Self::Unheard { .. } => Some("try again when the repositories can be reached".to_owned()),
-            Self::NotMapped { .. } => {
-                Some("say which repositories must agree on it: `countersign trust agree NAME/PRODUCT OTHER..`".to_owned())
-            }
-            Self::Map(_) => None,
-        }
-    }
-}
-
 impl RepositoryMap {
     /// A map without any mapping, which leaves every path to the repository that the user names.
     pub const fn new() -> Self {
@@ -221,34 +66,6 @@ impl RepositoryMap {
     pub fn covering(&self, path: &TargetPath) -> impl Iterator<Item = &Mapping> {
         let path = path.to_string();
         self.mappings.iter().filter(move |mapping| mapping.covers(&path))
-    }
-
-    /// TAP 4's search: whether enough repositories list what is claimed. `ask` is asked at most once for each
-    /// repository of a mapping, and not further once enough of them agree.
-    ///
-    /// # Errors
-    /// `trust-repos-disagree`; `trust-repos-unheard` if those that could not be reached might make up what is missing.
-    pub fn decide(
-        &self,
-        claim: &Claim,
-        ask: &mut dyn FnMut(&RepoName) -> Answer,
-    ) -> Result<Agreed, AgreementError> {
-        let mut refusal = None;
-        for mapping in self.covering(&claim.path) {
-            match mapping.decide(claim, ask) {
-                Ok(names) => return Ok(Agreed::By(names)),
-                // The first mapping's reason: what comes after it was only asked because of it.
-                Err(error) => refusal = refusal.or(Some(error)),
-            }
-            if mapping.terminating {
-                break;
-            }
-        }
-        match (refusal, self.unmapped) {
-            (Some(error), _) => Err(error),
-            (None, Unmapped::Named) => Ok(Agreed::NotMapped),
-            (None, Unmapped::Refused) => Err(AgreementError::NotMapped { path: claim.path.to_string() }),
-        }
     }
 
     /// Puts a product under the agreement of `repositories`, instead of what was set for it before.
@@ -293,7 +110,7 @@ impl RepositoryMap {
                 ("paths", texts(&mapping.paths)),
                 ("repositories", Json::Array(names)),
                 ("terminating", Json::from(mapping.terminating)),
-                ("threshold", Json::Integer(i64::try_from(mapping.threshold).unwrap_or(i64::MAX))),
+                ("threshold", Json::number(mapping.threshold as u64)),
             ])
         });
         let mut members = vec![
@@ -350,52 +167,8 @@ impl Default for RepositoryMap {
 
 impl Mapping {
     /// Whether it is consulted for `path`.
-    fn covers(&self, path: &str) -> bool {
+    pub(super) fn covers(&self, path: &str) -> bool {
         self.paths.iter().any(|pattern| pattern == "*" || matches(pattern, path))
-    }
-
-    fn decide(
-        &self,
-        claim: &Claim,
-        ask: &mut dyn FnMut(&RepoName) -> Answer,
-    ) -> Result<Vec<RepoName>, AgreementError> {
-        let mut agree = Vec::new();
-        let mut heard = BTreeSet::new();
-        let mut unreachable = 0;
-        let mut others = Vec::new();
-        for name in &self.repositories {
-            let other = match ask(name) {
-                Answer::Lists { claim: listed, .. } if listed.path != claim.path => {
-                    "lists nothing".to_owned()
-                }
-                Answer::Lists { claim: listed, .. } if !listed.same_content(claim) => {
-                    format!("lists another file, {} bytes, SHA-256 {}", listed.length, listed.sha256)
-                }
-                Answer::Lists { anchor, .. } if !heard.insert(anchor) => {
-                    "is the same repository under another name".to_owned()
-                }
-                Answer::Lists { .. } => {
-                    agree.push(name.clone());
-                    if agree.len() >= self.threshold {
-                        return Ok(agree);
-                    }
-                    continue;
-                }
-                Answer::Nothing => "lists nothing there".to_owned(),
-                Answer::Unreachable(why) => {
-                    unreachable += 1;
-                    why
-                }
-                Answer::Refused(why) => why,
-            };
-            others.push(format!("`{name}`: {other}"));
-        }
-        let (path, threshold, answers) = (claim.path.to_string(), self.threshold, others.join("; "));
-        let agree = agree.len();
-        if agree + unreachable >= threshold {
-            return Err(AgreementError::Unheard { path, agree, threshold, answers });
-        }
-        Err(AgreementError::Disagree { path, agree, threshold, answers })
     }
 
     fn check(&self) -> Result<(), AgreementError> {
