@@ -151,6 +151,7 @@ codes! {
     LOG_ENTRY_TOO_LARGE = "log-entry-too-large", Refused, "an entry is larger than the log takes";
     LOG_ENTRY_MALFORMED = "log-entry-malformed", Refused, "an entry is not well-formed";
     LOG_ENTRY_UNAUTHORISED = "log-entry-unauthorised", Refused, "the log does not admit metadata that its keys do not vouch for";
+    LOG_BUSY = "log-busy", Unavailable, "the log takes no more entries for the moment";
     LOG_RECOVERED = "log-recovered", Unavailable, "the log was interrupted and has recovered";
     LOG_STORAGE_FAILED = "log-storage-failed", Unavailable, "the log's storage failed; nothing was acknowledged";
     LOG_STORAGE_ROLLBACK = "log-storage-rollback", Refused, "the log's storage is older than what the log has signed";

@@ -94,7 +94,7 @@ pub(crate) fn witness(text: &str) -> Result<WitnessSpec, CliError> {
 }
 
 /// The HTTP client of a witness that the policy gives a URL.
-fn connect(witness: &PolicyWitness) -> Box<dyn Cosigner> {
+pub(crate) fn connect(witness: &PolicyWitness) -> Box<dyn Cosigner> {
     let name = witness.key.name().to_owned();
     let url = witness.url.as_ref().and_then(|url| url.as_str()).unwrap_or_default();
     match url.parse::<BaseUrl>() {

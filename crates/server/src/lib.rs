@@ -11,8 +11,10 @@
 
 mod file;
 mod listen;
+mod log;
 mod patience;
 mod range;
+mod rekor;
 mod repository;
 mod resource;
 mod witness;
@@ -23,6 +25,7 @@ use std::path::PathBuf;
 use countersign_base::code::{self, Code, Explain};
 
 pub use listen::{Listening, MAX_CONNECTIONS, StopHandle, Until, stop};
+pub use log::{Admits, LogParts, ServeLogError, serve_log};
 pub use repository::serve_repository;
 pub use witness::{Clock, serve_witness};
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -62,6 +63,8 @@ pub enum Until {
     Interrupted,
     /// Until [`StopHandle::stop`], or until the handle is dropped.
     Stopped(Stop),
+    /// Until either of the two.
+    Either(Box<Until>, Stop),
 }
 
 /// The server's end of a [`StopHandle`].
@@ -87,8 +90,24 @@ pub fn stop() -> (StopHandle, Stop) {
 }
 
 impl Until {
+    /// Until this, or until `stop`: a server that also ends when what it serves has failed.
+    pub(crate) fn or(self, stop: Stop) -> Self {
+        Self::Either(Box::new(self), stop)
+    }
+
     async fn wait(self) -> io::Result<()> {
         match self {
+            Self::Either(first, Stop(mut receiver)) => {
+                let mut first = Box::pin(first.wait());
+                let mut second = std::pin::pin!(receiver.wait_for(|stopped| *stopped));
+                std::future::poll_fn(|context| {
+                    if second.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    first.as_mut().poll(context)
+                })
+                .await
+            }
             Self::Stopped(Stop(mut receiver)) => {
                 // An error means that the handle is gone, which is a stop too.
                 let _ = receiver.wait_for(|stopped| *stopped).await;
@@ -100,7 +119,7 @@ impl Until {
                 std::future::poll_fn(|context| {
                     let one = interrupt.poll_recv(context).is_ready();
                     let other = terminate.poll_recv(context).is_ready();
-                    if one || other { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                    if one || other { Poll::Ready(()) } else { Poll::Pending }
                 })
                 .await;
                 Ok(())

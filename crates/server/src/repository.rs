@@ -52,7 +52,12 @@ async fn answer(State(root): State<Arc<PathBuf>>, request: Request) -> Response 
 }
 
 /// Opens the file and builds the answer, blocking.
-fn prepare(root: &Path, resource: &Resource, headers: &HeaderMap, is_get: bool) -> io::Result<Response> {
+pub(crate) fn prepare(
+    root: &Path,
+    resource: &Resource,
+    headers: &HeaderMap,
+    is_get: bool,
+) -> io::Result<Response> {
     let opened = open_below(root, &resource.components)?;
     let tag = entity_tag(resource, &opened);
     let length = opened.length;

@@ -11,6 +11,9 @@ const MAX_PATH_BYTES: usize = 2048;
 /// Folders that are served; all else in a repository's directory is the publisher's own.
 const PUBLIC_FOLDERS: [&str; 4] = ["metadata", "targets", "attestations", "log"];
 
+/// `Cache-Control` of what never changes.
+pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 const LINES: &str = "application/jsonl; charset=utf-8";
@@ -63,7 +66,7 @@ impl Resource {
 
     /// Value of `Cache-Control`.
     pub(crate) const fn cache_control(&self) -> &'static str {
-        if self.immutable { "public, max-age=31536000, immutable" } else { "no-cache" }
+        if self.immutable { IMMUTABLE } else { "no-cache" }
     }
 }
 

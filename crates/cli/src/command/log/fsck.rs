@@ -1,10 +1,10 @@
-//! `countersign log`: the transparency log of a repository.
+//! `countersign log fsck`: prove a whole log.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use countersign_base::{Anchor, code};
 use countersign_crypto::sha256;
 use countersign_log::{FsckReport, Trust, fsck};
@@ -19,12 +19,6 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
-
-/// Look after a transparency log
-#[derive(Debug, Subcommand)]
-pub(crate) enum LogCommand {
-    Fsck(FsckArgs),
-}
 
 /// Prove a whole log: every entry, every tile, the checkpoint and its witnesses
 ///
@@ -101,8 +95,7 @@ fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliError> {
-    let LogCommand::Fsck(args) = command;
+pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
     let mut anchor = None;
     let report = match &args.vkey {
         Some(text) => {

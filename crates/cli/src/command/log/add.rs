@@ -1,0 +1,192 @@
+//! `countersign log add`: an entry into a log, and the proof that it is there.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use countersign_base::{Code, code};
+use countersign_client::{BaseUrl, HttpTransport};
+use countersign_log::{MAX_ENTRY_BYTES, Submission};
+use countersign_store::{RealDisk, durable};
+use countersign_tlog::merkle::leaf_hash;
+use countersign_tlog::policy::Policy;
+use countersign_tuf::limits::MAX_TARGETS_BYTES;
+use serde_json::Value;
+
+use super::local::{LocalArgs, LocalLog, connect};
+use super::proof::Proven;
+use super::reader::{Head, LogArgs, Reader};
+use crate::error::CliError;
+use crate::site::Site;
+
+/// Largest answer to a submission, in bytes: an entry in base64 and what stands around it.
+const MAX_ANSWER_BYTES: u64 = 256 * 1024;
+/// How long a checkpoint that covers the entry is waited for.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+/// How often it is looked for.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Add an entry to a log, and prove that it is there
+///
+/// LOG is the URL of a log that takes entries, or a log's folder, which is then opened: a log that a server has open is
+/// added to by its URL. An entry that is there already is found, not added again. What the log says is verified: the
+/// checkpoint, and that it covers the entry.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  countersign log add http://127.0.0.1:8080 note.txt --vkey log.example.com+1a2b3c4d+AaBb...\n  countersign log add ./log - < note.txt"
+)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    log: LogArgs,
+    /// The file with the entry; `-` is standard input
+    file: PathBuf,
+    /// Submit the file as TUF metadata of this role, to a log that admits metadata
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// Write the proof to this file, as C2SP tlog-proof
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "For a log's folder")]
+    local: LocalArgs,
+}
+
+/// An entry that is in the log.
+struct Added {
+    index: u64,
+    entry: Vec<u8>,
+}
+
+pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
+    let limit = if args.role.is_some() { MAX_TARGETS_BYTES } else { MAX_ENTRY_BYTES };
+    let bytes = read(&args.file, limit)?;
+    let (added, reader) = match args.log.folder() {
+        Some(folder) => {
+            let added = add_here(folder, args, bytes, site)?;
+            (added, Reader::open(&args.log, site)?)
+        }
+        None => {
+            let reader = Reader::open(&args.log, site)?;
+            (submit(&args.log.log, args.role.as_deref(), bytes)?, reader)
+        }
+    };
+    let head = covering(&reader, added.index)?;
+    let inclusion = reader.prove(&head, added.index)?;
+    if inclusion.leaf != leaf_hash(&added.entry) {
+        let what =
+            format!("the log said that entry {} is the one that was added, and it is not", added.index);
+        return Err(CliError::new(code::LOG_INCLUSION_INVALID, what));
+    }
+    if let Some(path) = &args.proof {
+        durable::write_atomic(&RealDisk, path, &inclusion.proof(&head).encode(), 0o644)?;
+    }
+    site.out.report(&Proven::new(&head, &inclusion))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// At most `limit` bytes; one more is read to tell.
+fn read(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
+    let mut bytes = Vec::new();
+    let most = limit as u64 + 1;
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| CliError::reading(path, &error))?;
+    if bytes.len() > limit {
+        let what = format!("`{}` has more than {limit} bytes", path.display());
+        return Err(CliError::new(code::LOG_ENTRY_TOO_LARGE, what));
+    }
+    Ok(bytes)
+}
+
+/// Adds to a log of this machine, and publishes.
+fn add_here(folder: &Path, args: &AddArgs, bytes: Vec<u8>, site: &Site) -> Result<Added, CliError> {
+    let mut local = LocalLog::open(folder, &args.local, None, site).map_err(|error| {
+        if error.code == code::LOG_WRITER_CONFLICT {
+            return error.fix("a server has the log open: name its URL instead of the folder");
+        }
+        error
+    })?;
+    let takes_anything = local.takes_anything();
+    let added = match (&args.role, &mut local.admission) {
+        (Some(role), Some(admission)) => {
+            let submission = Submission { role: role.clone(), bytes };
+            let admitted = admission.admit(&mut local.log, &[submission], site.now)?.pop();
+            let admitted =
+                admitted.ok_or_else(|| CliError::new(code::INTERNAL_ERROR, "nothing was logged"))?;
+            Added { index: admitted.index, entry: admitted.leaf }
+        }
+        (None, None) if takes_anything => {
+            let indices = local.log.append(std::slice::from_ref(&bytes), site.now)?;
+            let index = indices.first().copied();
+            let index = index.ok_or_else(|| CliError::new(code::INTERNAL_ERROR, "nothing was logged"))?;
+            Added { index, entry: bytes }
+        }
+        (Some(_), None) => return Err(closed("metadata")),
+        (None, _) => return Err(closed("entries that it does not make itself")),
+    };
+    let policies: Vec<&Policy> = local.policy.iter().collect();
+    local.log.publish_under(&mut connect(local.policy.as_ref()), &policies, site.now)?;
+    Ok(added)
+}
+
+fn closed(what: &str) -> CliError {
+    CliError::new(code::LOG_ENTRY_UNAUTHORISED, format!("this log takes no {what}"))
+}
+
+/// Sends the entry to a server.
+fn submit(url: &str, role: Option<&str>, bytes: Vec<u8>) -> Result<Added, CliError> {
+    let transport = HttpTransport::new(&url.parse::<BaseUrl>()?);
+    let path = role.map_or_else(|| "add".to_owned(), |role| format!("metadata/{role}"));
+    let answer = transport.post(&path, &bytes, MAX_ANSWER_BYTES)?;
+    if answer.status != 200 {
+        return Err(refused(answer.status, &answer.body));
+    }
+    let unclear = || CliError::new(code::FETCH_FAILED, format!("{url} did not answer as a log does"));
+    if role.is_none() {
+        let index = std::str::from_utf8(&answer.body).ok().and_then(|text| text.trim().parse().ok());
+        return Ok(Added { index: index.ok_or_else(unclear)?, entry: bytes });
+    }
+    let document: Value = serde_json::from_slice(&answer.body).map_err(|_| unclear())?;
+    let index = document["index"].as_u64().ok_or_else(unclear)?;
+    let entry = document["leaf"].as_str().and_then(|leaf| STANDARD.decode(leaf).ok()).ok_or_else(unclear)?;
+    Ok(Added { index, entry })
+}
+
+/// What a log's server said, with its code if that is one of ours.
+fn refused(status: u16, body: &[u8]) -> CliError {
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    let said = document["code"].as_str().unwrap_or_default();
+    let known: Option<Code> = code::ALL.iter().copied().find(|code| code.name() == said);
+    let error = CliError::new(known.unwrap_or(code::FETCH_FAILED), format!("the log answered {status}"));
+    match document["message"].as_str() {
+        Some(message) => error.because(countersign_base::text::escape(message)),
+        None => error,
+    }
+}
+
+/// The log's checkpoint, as soon as it covers the entry.
+fn covering(reader: &Reader, index: u64) -> Result<Head, CliError> {
+    let start = Instant::now();
+    loop {
+        match reader.head() {
+            Ok(head) if head.size() > index => return Ok(head),
+            // Before the first publication there is no checkpoint.
+            Err(error) if error.code != code::FETCH_NOT_FOUND => return Err(error),
+            _ => {}
+        }
+        if start.elapsed() > MAX_WAIT {
+            let what = format!("entry {index} was acknowledged, and no checkpoint of the log covers it yet");
+            return Err(CliError::new(code::LOG_QUORUM_NOT_MET, what)
+                .fix("the log's witnesses may be unreachable; `log proof` finds the entry later"));
+        }
+        thread::sleep(POLL);
+    }
+}

@@ -1,0 +1,241 @@
+//! A log of one's own in a folder: where its key is, which witnesses it has, and opening it.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use countersign_base::code;
+use countersign_crypto::{Algorithm, Signer};
+use countersign_keys::{KeyDir, KeyRef, NewKey, Stage};
+use countersign_log::{Admission, Cosigner, LogKey, Sequencer};
+use countersign_server::Admits;
+use countersign_store::{Dir, Objects as _};
+use countersign_tlog::policy::{Policy, PolicyError, PolicyLog, PolicyName, PolicyProblem, PolicyWitness};
+
+use crate::error::CliError;
+use crate::passphrase::Passphrases;
+use crate::publishing::{self, protection};
+use crate::site::Site;
+
+/// The private folder in a log's folder. It begins with a dot, and web servers are told to leave such alone.
+const PRIVATE: &str = ".countersign";
+/// The folder of the log's key in the private folder, where no other is named.
+const KEYS: &str = "keys";
+/// File name of the log's key in a keys folder.
+const KEY: &str = "log";
+/// File that says what the log takes.
+const ADMITS: &str = "admits";
+
+/// A log's folder, its key and its witnesses.
+#[derive(Debug, Args)]
+pub(crate) struct LocalArgs {
+    /// The log's origin, a URL without scheme that is yours; needed at the first start
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+    /// Folder of the log's key [default: .countersign/keys in the log's folder]
+    ///
+    /// The key is made at the first start. Its passphrase is typed, or it is the first line of the file that
+    /// COUNTERSIGN_PASSPHRASE_FILE names.
+    #[arg(long, value_name = "DIR", conflicts_with = "key")]
+    keys: Option<PathBuf>,
+    /// The log's key itself: a .key file, or where it is kept, as for `sign --key`
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Keep a new key without a passphrase: for tests, and for machines that no one types at
+    #[arg(long)]
+    unencrypted: bool,
+    /// A witness to ask for cosignatures: its vkey and URL, separated by a space; may be given several times
+    #[arg(long, value_name = "'VKEY URL'")]
+    witness: Vec<String>,
+    /// How many witnesses must cosign before a checkpoint is published [default: all of two, else a majority]
+    #[arg(long, value_name = "K", requires = "witness")]
+    quorum: Option<usize>,
+}
+
+/// What a log takes, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Admit {
+    /// TUF metadata of one repository, judged under its logged root chain; the log computes the entries
+    Metadata,
+    /// Hashed records as Sigstore's clients send them to Rekor v2, whose signature verifies
+    Rekor,
+    /// Any bytes, and hashed records
+    Any,
+}
+
+impl Admit {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Rekor => "rekor",
+            Self::Any => "any",
+        }
+    }
+
+    pub(crate) const fn admits(self) -> Admits {
+        match self {
+            Self::Metadata => Admits::Metadata,
+            Self::Rekor => Admits::Rekor,
+            Self::Any => Admits::Anything,
+        }
+    }
+
+    fn of(name: &[u8]) -> Option<Self> {
+        Self::value_variants().iter().copied().find(|admit| name == format!("{}\n", admit.name()).as_bytes())
+    }
+}
+
+/// A log that is open in this process.
+pub(crate) struct LocalLog {
+    pub(crate) log: Sequencer,
+    pub(crate) public: PathBuf,
+    pub(crate) admits: Admit,
+    pub(crate) admission: Option<Admission>,
+    /// Which witnesses must cosign; `None` without witnesses.
+    pub(crate) policy: Option<Policy>,
+}
+
+impl LocalLog {
+    /// Opens the log in `dir`, making it and its key if they are not there.
+    ///
+    /// `admit` is what a new log takes; one that is there keeps to what it was made for.
+    pub(crate) fn open(
+        dir: &Path,
+        args: &LocalArgs,
+        admit: Option<Admit>,
+        site: &Site,
+    ) -> Result<Self, CliError> {
+        let private = dir.join(PRIVATE);
+        let mut passphrases = Passphrases::new(&site.out);
+        let (origin, signer) = key(&private, args, &mut passphrases, site)?;
+        let key = LogKey::new(&origin, signer)?;
+        let witnesses = args
+            .witness
+            .iter()
+            .map(|text| publishing::witness(text))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .map(|witness| {
+                let name = PolicyName::new(witness.key.name().as_bytes()).ok_or_else(invalid)?;
+                let url = Some(PolicyName::new(witness.url.as_bytes()).ok_or_else(invalid)?);
+                Ok(PolicyWitness { name, key: witness.key, url })
+            })
+            .collect::<Result<Vec<_>, PolicyError>>()?;
+        let policy = match witnesses.len() {
+            0 => None,
+            count => {
+                // Any two quorums share a witness, and of three or more one may be down.
+                let threshold = args.quorum.unwrap_or(if count <= 2 { count } else { count / 2 + 1 });
+                let log = PolicyLog { key: key.verifier().clone(), url: None };
+                Some(Policy::k_of_n(vec![log], witnesses, threshold)?)
+            }
+        };
+        let log = Sequencer::open(&private, dir, key, site.now)?;
+        let admits = settle(&private, admit)?;
+        let admission = match admits {
+            Admit::Metadata => Some(Admission::open(&private, &log, site.now)?),
+            _ => None,
+        };
+        if log.recovered() > 0 {
+            site.out.warn(&format!(
+                "the log was interrupted; {} entries that it had acknowledged are in it now",
+                log.recovered()
+            ));
+        }
+        Ok(Self { log, public: dir.to_owned(), admits, admission, policy })
+    }
+}
+
+impl LocalLog {
+    /// Whether an entry can be whatever somebody wants.
+    pub(crate) fn takes_anything(&self) -> bool {
+        self.admits == Admit::Any
+    }
+}
+
+/// Where a log's key is, if no other folder is named.
+pub(crate) fn keys_folder(dir: &Path) -> PathBuf {
+    dir.join(PRIVATE).join(KEYS)
+}
+
+/// Connects to the witnesses of a policy.
+pub(crate) fn connect(policy: Option<&Policy>) -> Vec<Box<dyn Cosigner>> {
+    policy.map_or(&[][..], Policy::witnesses).iter().map(publishing::connect).collect()
+}
+
+fn invalid() -> PolicyError {
+    PolicyError::Invalid { line: None, problem: PolicyProblem::NameInvalid }
+}
+
+/// What the log takes: said when it is made, and the same ever after. Where entries of another kind could come in, what
+/// is read back from them would not be what was judged.
+fn settle(private: &Path, asked: Option<Admit>) -> Result<Admit, CliError> {
+    let store = Dir::open(private)?;
+    let damaged = || {
+        let what = format!("`{}` does not say what the log takes", private.join(ADMITS).display());
+        CliError::new(code::LOG_STORAGE_CORRUPT, what)
+    };
+    let Some(bytes) = store.get(ADMITS)? else {
+        let first = asked.unwrap_or(Admit::Metadata);
+        store.put_if_absent(ADMITS, format!("{}\n", first.name()).as_bytes())?;
+        return Ok(first);
+    };
+    let found = Admit::of(&bytes).ok_or_else(damaged)?;
+    match asked {
+        Some(asked) if asked != found => Err(CliError::new(
+            code::USAGE,
+            format!("the log was made for --admit {}, and a log keeps to that", found.name()),
+        )
+        .fix("leave --admit out, or name another folder for another log")),
+        _ => Ok(found),
+    }
+}
+
+/// The log's origin and its key, made at the first start.
+fn key(
+    private: &Path,
+    args: &LocalArgs,
+    passphrases: &mut Passphrases,
+    site: &Site,
+) -> Result<(String, Box<dyn Signer>), CliError> {
+    let nameless = || {
+        CliError::new(code::USAGE, "a new log needs an origin")
+            .fix("--origin log.example.com, a URL without scheme that is yours")
+    };
+    if let Some(text) = &args.key {
+        let opened = KeyRef::parse(text)?.open(passphrases.asker(), site.now);
+        let opened = opened.map_err(|error| passphrases.advise(error.into()))?;
+        let holder = opened.info.filter(|info| info.stage == Stage::Log).map(|info| info.holder);
+        let origin = args.origin.clone().or(holder).ok_or_else(nameless)?;
+        return Ok((origin, opened.signer));
+    }
+    let folder = args.keys.clone().unwrap_or_else(|| private.join(KEYS));
+    let keys = KeyDir::open_or_create(&folder)?;
+    let found = keys.list()?.into_iter().find(|key| key.stage == Stage::Log);
+    let info = match found {
+        Some(info) => {
+            if args.origin.as_ref().is_some_and(|origin| *origin != info.holder) {
+                let what = format!("the log with the key in {} is called {}", folder.display(), info.holder);
+                return Err(CliError::new(code::USAGE, what)
+                    .fix("leave --origin out, or name other folders for another log"));
+            }
+            info
+        }
+        None => {
+            let origin = args.origin.as_deref().ok_or_else(nameless)?;
+            let passphrase = if args.unencrypted { None } else { Some(passphrases.create()?) };
+            let new = NewKey {
+                name: KEY,
+                stage: Stage::Log,
+                product: None,
+                holder: origin,
+                algorithm: Algorithm::Ed25519,
+                expires: None,
+                cadence_days: None,
+            };
+            keys.create(&new, site.now, protection(passphrase.as_ref()))?
+        }
+    };
+    let signer = keys.signer(&info, passphrases.asker(), site.now);
+    let signer = signer.map_err(|error| passphrases.advise(error.into()))?;
+    Ok((info.holder, signer))
+}

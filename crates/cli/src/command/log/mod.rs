@@ -1,0 +1,38 @@
+//! `countersign log`: run a transparency log, add to it, prove what is in it.
+
+mod add;
+mod fsck;
+mod local;
+mod proof;
+mod reader;
+mod serve;
+mod sigstore;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::error::CliError;
+use crate::site::Site;
+
+/// Run and look after a transparency log
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    Serve(serve::ServeArgs),
+    Add(add::AddArgs),
+    Proof(proof::ProofArgs),
+    Fsck(fsck::FsckArgs),
+    TrustedRoot(sigstore::TrustedRootArgs),
+    SigningConfig(sigstore::SigningConfigArgs),
+}
+
+pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliError> {
+    match command {
+        LogCommand::Serve(args) => serve::run(args, site),
+        LogCommand::Add(args) => add::run(args, site),
+        LogCommand::Proof(args) => proof::run(args, site),
+        LogCommand::Fsck(args) => fsck::run(args, site),
+        LogCommand::TrustedRoot(args) => sigstore::trusted_root(args, site),
+        LogCommand::SigningConfig(args) => sigstore::signing_config(args, site),
+    }
+}

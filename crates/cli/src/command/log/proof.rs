@@ -1,0 +1,127 @@
+//! `countersign log proof`: that an entry is in a log, as a file that verifies offline.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use countersign_base::code;
+use countersign_store::RealDisk;
+use countersign_store::durable::{self};
+use countersign_tlog::merkle::Hash;
+use serde::Serialize;
+
+use super::reader::{Head, Inclusion, LogArgs, Reader};
+use crate::error::CliError;
+use crate::printer::Report;
+use crate::site::Site;
+
+/// Prove that an entry is in a log
+///
+/// Fetches the log's checkpoint and the tiles that lead to the entry, verifies all of them, and prints the proof as a
+/// C2SP tlog-proof, which verifies offline.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  countersign log proof https://log.example.com 12 --vkey log.example.com+1a2b3c4d+AaBb... > entry.tlog-proof\n  countersign log proof ./log 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+)]
+pub(crate) struct ProofArgs {
+    #[command(flatten)]
+    log: LogArgs,
+    /// The entry's index, or its leaf hash in hex: SHA-256 of a zero byte and the entry
+    entry: String,
+    /// Write the entry's bytes to this file as well
+    #[arg(long, value_name = "FILE")]
+    save_entry: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Proven {
+    ok: bool,
+    origin: String,
+    index: u64,
+    leaf_hash: String,
+    size: u64,
+    root: String,
+    witnesses: Vec<String>,
+    /// The C2SP tlog-proof.
+    proof: String,
+}
+
+impl Proven {
+    pub(super) fn new(head: &Head, inclusion: &Inclusion) -> Self {
+        let checkpoint = head.signed.checkpoint();
+        Self {
+            ok: true,
+            origin: checkpoint.origin().to_owned(),
+            index: inclusion.index,
+            leaf_hash: inclusion.leaf.to_string(),
+            size: checkpoint.size(),
+            root: checkpoint.root().to_string(),
+            witnesses: head.witnesses.clone(),
+            proof: String::from_utf8_lossy(&inclusion.proof(head).encode()).into_owned(),
+        }
+    }
+}
+
+/// For `log add`; `log proof` prints the proof itself.
+impl Report for Proven {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("entry {} is in {}", self.index, self.origin),
+            format!("leaf      {}", self.leaf_hash),
+            format!("tree      {} entries, root {}", self.size, self.root),
+        ];
+        if !self.witnesses.is_empty() {
+            lines.push(format!("witnessed {}", self.witnesses.join(", ")));
+        }
+        lines
+    }
+}
+
+/// An entry as it is named.
+enum Named {
+    Index(u64),
+    Leaf(Hash),
+}
+
+pub(crate) fn run(args: &ProofArgs, site: &Site) -> Result<ExitCode, CliError> {
+    let named = named(&args.entry)?;
+    let reader = Reader::open(&args.log, site)?;
+    let head = reader.head()?;
+    let index = match named {
+        Named::Index(index) => index,
+        Named::Leaf(leaf) => reader.find(&head, &leaf)?.ok_or_else(|| {
+            CliError::new(
+                code::LOG_INCLUSION_INVALID,
+                format!("no entry of the log has the leaf hash {leaf}"),
+            )
+        })?,
+    };
+    let inclusion = reader.prove(&head, index)?;
+    if let Named::Leaf(leaf) = named
+        && inclusion.leaf != leaf
+    {
+        let what = format!("the log's tiles changed while entry {index} was looked up");
+        return Err(CliError::new(code::LOG_TILE_MISMATCH, what));
+    }
+    if let Some(path) = &args.save_entry {
+        durable::write_atomic(&RealDisk, path, &reader.entry(&head, &inclusion)?, 0o644)?;
+    }
+    let proven = Proven::new(&head, &inclusion);
+    if site.out.is_json() {
+        site.out.report(&proven)?;
+    } else {
+        site.out.raw(&proven.proof)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named(text: &str) -> Result<Named, CliError> {
+    let decimal = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if let Some(index) = text.parse().ok().filter(|_| decimal) {
+        return Ok(Named::Index(index));
+    }
+    text.parse().map(Named::Leaf).map_err(|_| {
+        CliError::new(code::USAGE, format!("`{}` is no entry", countersign_base::text::escape(text)))
+            .fix("an entry is named by its index, or by its leaf hash in 64 hex digits")
+    })
+}

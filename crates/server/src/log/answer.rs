@@ -1,0 +1,150 @@
+//! What a submitter is told: an answer, or a refusal with its code, status and when to come back.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use countersign_attest::RekorError;
+use countersign_base::code::{self, Class, Code, Explain};
+use countersign_log::LogError;
+use serde_json::json;
+
+/// After how many seconds a submitter that could not be served may try again.
+const RETRY_SECONDS: &str = "1";
+
+const JSON: &str = "application/json";
+
+/// Why a submission was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    pub(crate) code: Code,
+    message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    /// The body has more than `limit` bytes.
+    pub(crate) fn too_large(limit: usize) -> Self {
+        let message = format!("the body has more than the {limit} bytes that are taken here");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, code::LOG_ENTRY_TOO_LARGE, message)
+    }
+
+    /// More work is waiting than is done in a moment.
+    pub(crate) fn busy() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_LIMIT, "the log is busy; try again")
+    }
+
+    /// The log has stopped, or is being stopped.
+    pub(crate) fn stopped() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_STORAGE_FAILED, "the log takes no more entries")
+    }
+
+    /// The entry is in the log, and no checkpoint that shows it could be published in time.
+    pub(crate) fn unpublished(index: u64) -> Self {
+        let message =
+            format!("entry {index} is in the log and waits for witnesses; the same request will find it");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_QUORUM_NOT_MET, message)
+    }
+
+    /// What a client of the log sees: the code and one line.
+    pub(crate) fn into_response(self) -> Response {
+        let body = json!({ "code": self.code.name(), "message": self.message });
+        self.response(body.to_string())
+    }
+
+    /// What a client of Rekor sees: `google.rpc.Status`, as its gateway sends it.
+    pub(crate) fn into_rpc_response(self) -> Response {
+        // google.rpc.Code.
+        let number = match self.status.as_u16() {
+            400 | 413 => 3,
+            403 => 7,
+            409 => 6,
+            429 => 8,
+            503 => 14,
+            _ => 2,
+        };
+        let message = format!("{}: {}", self.code, self.message);
+        self.response(json!({ "code": number, "message": message, "details": [] }).to_string())
+    }
+
+    fn response(self, body: String) -> Response {
+        let mut response = fresh(self.status, JSON, body.into_bytes());
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        }
+        response
+    }
+}
+
+impl From<&LogError> for Refusal {
+    fn from(error: &LogError) -> Self {
+        // Metadata that cannot be read is malformed, whoever signed it.
+        let code = match error {
+            LogError::Unauthorised { source, .. } if is_malformed(source.code()) => code::LOG_ENTRY_MALFORMED,
+            other => other.code(),
+        };
+        let message = match error {
+            LogError::Unauthorised { source, .. } => format!("{error}: {source}"),
+            other => other.to_string(),
+        };
+        if code == code::LOG_ENTRY_MALFORMED
+            || code == code::LOG_ENTRY_TOO_LARGE
+            || code == code::LOG_ENTRY_UNAUTHORISED
+            || code == code::LOG_DUPLICATE_VERSION
+        {
+            return Self::new(status(code), code, message);
+        }
+        // What is wrong on our side is told to the operator, and to the submitter only by its code.
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "the log cannot take entries now")
+    }
+}
+
+impl From<RekorError> for Refusal {
+    fn from(error: RekorError) -> Self {
+        use std::error::Error as _;
+        let message = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        Self::new(status(error.code()), error.code(), message)
+    }
+}
+
+fn is_malformed(code: Code) -> bool {
+    [code::TUF_MALFORMED, code::TUF_NONCANONICAL, code::TUF_SPEC_UNSUPPORTED, code::LIMIT_EXCEEDED]
+        .contains(&code)
+}
+
+/// The status that goes with a code of a refused submission.
+fn status(code: Code) -> StatusCode {
+    if code == code::LOG_ENTRY_TOO_LARGE || code == code::LIMIT_EXCEEDED {
+        StatusCode::PAYLOAD_TOO_LARGE
+    } else if code == code::LOG_ENTRY_UNAUTHORISED {
+        StatusCode::FORBIDDEN
+    } else if code == code::LOG_DUPLICATE_VERSION {
+        StatusCode::CONFLICT
+    } else if code.class() == Class::Unavailable {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::BAD_REQUEST
+    }
+}
+
+/// An answer that no cache keeps.
+pub(crate) fn fresh(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A document in JSON.
+pub(crate) fn json_document(status: StatusCode, body: String) -> Response {
+    fresh(status, JSON, body.into_bytes())
+}

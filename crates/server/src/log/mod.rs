@@ -1,0 +1,165 @@
+//! A log over HTTP: its files, and the doors by which entries come in.
+//!
+//! - `GET /checkpoint`, `GET /tile/..`: <https://c2sp.org/tlog-tiles>.
+//! - `POST /add`, where anything is admitted: the body is the entry, the answer its index in decimal. This is what the
+//!   personalities of Tessera speak. An entry that is in the log already is answered with its first index.
+//! - `POST /metadata/ROLE`, where metadata is admitted: the body is a metadata file of that role, judged under the
+//!   repository's logged root chain; the answer is JSON with role, version, SHA-256, index and the entry in base64.
+//! - `POST /api/v2/log/entries`, where hashed records are admitted: Rekor v2 ([`crate::rekor`]).
+//!
+//! Entries are acknowledged when they are durable. What cannot be taken is refused with a status and a code: 400, 403,
+//! 409, 413, and 503 with `Retry-After`. A log that fails stops serving.
+
+mod answer;
+mod body;
+mod line;
+mod reads;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::ALLOW;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use countersign_base::code;
+use countersign_base::text::percent_decode;
+use countersign_log::{LogError, MAX_ENTRY_BYTES, Submission};
+use countersign_tlog::VerifierKey;
+use countersign_tuf::limits::{MAX_ROLE_NAME_BYTES, MAX_TARGETS_BYTES};
+use serde_json::json;
+
+use crate::ServeError;
+use crate::listen::{Listening, Until, run};
+use crate::rekor;
+use crate::repository::plain;
+pub(crate) use answer::{Refusal, fresh, json_document};
+pub(crate) use body::Budget;
+pub(crate) use line::Line;
+pub use line::LogParts;
+use reads::Reads;
+
+/// What a log takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admits {
+    /// Metadata of one repository, whose entries the log computes.
+    Metadata,
+    /// Hashed records whose signature verifies.
+    Rekor,
+    /// Any bytes, and hashed records.
+    Anything,
+}
+
+/// One log's server.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) line: Line,
+    pub(crate) key: Arc<VerifierKey>,
+    pub(crate) budget: Budget,
+    admits: Admits,
+    reads: Reads,
+}
+
+/// Why a log's server ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeLogError {
+    /// It could not listen, or the system refused something.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The log failed; nothing was acknowledged after that.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Serves a log until told to stop. Blocks the calling thread. When it ends, all that it acknowledged is in the log.
+///
+/// # Errors
+/// `serve-failed`; or what the log failed with.
+pub fn serve_log(
+    parts: LogParts,
+    admits: Admits,
+    listening: Listening,
+    until: Until,
+) -> Result<(), ServeLogError> {
+    let budget = Budget::default();
+    let reads = Reads::new(&parts.public, budget.clone());
+    let key = Arc::new(line::key(&parts.log));
+    let (line, worker, failed) = Line::start(parts).map_err(ServeError::System)?;
+    let site = Site { line, key, budget, admits, reads };
+    let app = Router::new().fallback(answer).with_state(site);
+    let served = run(app, listening, until.or(failed));
+    // The site went with the server, so the thread ends when its queue is empty.
+    worker.finish()?;
+    Ok(served?)
+}
+
+async fn answer(State(site): State<Site>, request: Request) -> Response {
+    let path = request.uri().path();
+    let post = request.method() == Method::POST;
+    let (takes_any, takes_records) = match site.admits {
+        Admits::Metadata => (false, false),
+        Admits::Rekor => (false, true),
+        Admits::Anything => (true, true),
+    };
+    match path {
+        "/add" if !post => only_post(),
+        "/add" if takes_any => add(&site, request).await.unwrap_or_else(Refusal::into_response),
+        "/add" => closed("this log computes its entries itself").into_response(),
+        rekor::PATH if !post => only_post(),
+        rekor::PATH if takes_records => rekor::create(&site, request).await,
+        rekor::PATH => closed("this log takes no hashed records").into_rpc_response(),
+        _ => match path.strip_prefix("/metadata/") {
+            Some(_) if !post => only_post(),
+            Some(role) if site.admits == Admits::Metadata => {
+                let role = role.to_owned();
+                metadata(&site, &role, request).await.unwrap_or_else(Refusal::into_response)
+            }
+            Some(_) => closed("this log takes no metadata").into_response(),
+            None => {
+                // Rekor's clients read below the prefix that they write to.
+                let path = path.strip_prefix(rekor::READ_PREFIX).unwrap_or(path);
+                site.reads.answer(request.method(), path, request.headers()).await
+            }
+        },
+    }
+}
+
+/// A door that this log does not have.
+fn closed(why: &str) -> Refusal {
+    Refusal::new(StatusCode::FORBIDDEN, code::LOG_ENTRY_UNAUTHORISED, why)
+}
+
+fn only_post() -> Response {
+    plain(StatusCode::METHOD_NOT_ALLOWED, &[(ALLOW, "POST")])
+}
+
+async fn add(site: &Site, request: Request) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = site.budget.read(&head.headers, body, MAX_ENTRY_BYTES).await?;
+    if body.bytes.is_empty() {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, code::LOG_ENTRY_MALFORMED, "the entry is empty"));
+    }
+    let index = site.line.add(body.bytes.to_vec()).await?;
+    Ok(fresh(StatusCode::OK, "text/plain; charset=utf-8", index.to_string().into_bytes()))
+}
+
+async fn metadata(site: &Site, role: &str, request: Request) -> Result<Response, Refusal> {
+    let malformed = |why: &str| Refusal::new(StatusCode::BAD_REQUEST, code::LOG_ENTRY_MALFORMED, why);
+    let role = Some(role).filter(|role| role.len() <= MAX_ROLE_NAME_BYTES);
+    let role = role.and_then(|role| String::from_utf8(percent_decode(role)?).ok());
+    let role = role.filter(|role| !role.is_empty()).ok_or_else(|| malformed("the role's name is not one"))?;
+    let (head, body) = request.into_parts();
+    let body = site.budget.read(&head.headers, body, MAX_TARGETS_BYTES).await?;
+    let submission = Submission { role, bytes: body.bytes.to_vec() };
+    let admitted = site.line.admit(submission).await?;
+    let leaf = rekor::base64(&admitted.leaf);
+    let document = json!({
+        "role": admitted.role,
+        "version": admitted.version,
+        "sha256": admitted.sha256.to_string(),
+        "index": admitted.index,
+        "leaf": leaf,
+    });
+    Ok(json_document(StatusCode::OK, document.to_string()))
+}
