@@ -13,10 +13,7 @@ use crate::proposal::{Planning, RenewIntent, RootChange};
 ///
 /// # Errors
 /// `publish-product-unknown`; `usage` for roles that the online keys sign.
-pub(crate) fn renewed_products(
-    intent: &RenewIntent,
-    current: &Current,
-) -> Result<Vec<String>, PublishError> {
+pub(crate) fn renewed_products(intent: &RenewIntent, current: &Current) -> Result<Vec<String>, PublishError> {
     let mut products = Vec::new();
     for role in intent.roles.iter().filter(|role| ![ROOT, TARGETS].contains(&role.as_str())) {
         if TOP_LEVEL.contains(&role.as_str()) {

@@ -13,5 +13,6 @@ mod trust;
 mod trust_crash;
 mod trust_mend;
 mod trust_policy;
+mod trust_renew;
 mod trust_support;
 mod witnesses;
