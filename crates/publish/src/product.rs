@@ -120,7 +120,7 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Ve
             name,
             keys: &keys,
             threshold: intent.threshold,
-            coverage: Coverage::Paths(vec![format!("{name}/*/*/*")]),
+            coverage: Coverage::Paths(vec![pattern(name)]),
             terminating: true,
         })?;
     let mut members = extension::members(before);
@@ -141,6 +141,11 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Ve
     role.set_version((planning.version)(name))
         .set_expires(planning.now.plus_days(planning.expiries.product_days));
     Ok(vec![targets.finish()?, role.finish()?])
+}
+
+/// The paths that a product's role may list: its own folder.
+pub(crate) fn pattern(name: &str) -> String {
+    format!("{name}/*/*/*")
 }
 
 fn check_signers(intent: &ProductIntent) -> Result<(), PublishError> {

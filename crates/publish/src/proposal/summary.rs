@@ -16,6 +16,9 @@ use super::statement::Statement;
 use crate::current::Current;
 use crate::error::PublishError;
 
+/// Columns that lines are folded to; a single long word, such as a key, is never broken.
+const COLUMNS: usize = 80;
+
 /// A proposal in plain words. All text in it is safe on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
@@ -119,12 +122,12 @@ impl fmt::Display for Summary {
         writeln!(f, "{}", self.what)?;
         writeln!(f, "  proposed by {} on {}", self.proposer, self.created)?;
         if !self.why.is_empty() {
-            writeln!(f, "  because: {}", self.why)?;
+            fold(f, &format!("because: {}", self.why))?;
         }
         let expires = if self.expired { "expired on" } else { "can be signed until" };
         writeln!(f, "  {expires} {}", self.expires)?;
-        writeln!(f, "  for the repository {}", self.repository)?;
-        writeln!(f, "  proposal {}", self.digest)?;
+        writeln!(f, "  repository {}", self.repository)?;
+        writeln!(f, "  proposal   {}", self.digest)?;
         for role in &self.roles {
             writeln!(f)?;
             write!(f, "{role}")?;
@@ -143,10 +146,26 @@ impl fmt::Display for RoleSummary {
         let follows = self.replaces.map_or_else(|| ", new".to_owned(), |old| format!(", after {old}"));
         writeln!(f, "{} version {version}{follows}, good until {}", escape(role), self.good_until)?;
         for change in &self.changes {
-            writeln!(f, "  {change}")?;
+            fold(f, change)?;
         }
-        groups.iter().try_for_each(|group| writeln!(f, "  {group}"))
+        groups.iter().try_for_each(|group| fold(f, &group.to_string()))
     }
+}
+
+/// Writes a line of the summary, what does not fit into it below.
+fn fold(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
+    f.write_str(" ")?;
+    let mut column = 1;
+    for (number, word) in line.split(' ').enumerate() {
+        let width = word.chars().count();
+        if number > 0 && column + 1 + width > COLUMNS {
+            f.write_str("\n     ")?;
+            column = 5;
+        }
+        write!(f, " {word}")?;
+        column += 1 + width;
+    }
+    writeln!(f)
 }
 
 impl fmt::Display for GroupStatus {

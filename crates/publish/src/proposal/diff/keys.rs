@@ -11,6 +11,7 @@ use countersign_verify::extension::{HOLDERS, PRODUCTS, SEPARATION};
 
 use super::super::authority::short;
 use super::{Differences, shown};
+use crate::product;
 
 /// The member of `x-countersign` with second keys (ADR 0009).
 const PAIRS: &str = "pairs";
@@ -75,7 +76,11 @@ fn delegations(
         }
         let label = format!("the product {}", escape(name_of(role)));
         if was.is_none() {
-            lines.push(format!("adds {label}"));
+            let below = match is_usual(role) {
+                true => format!(", for files below `{}/`", escape(name_of(role))),
+                false => String::new(),
+            };
+            lines.push(format!("adds {label}{below}"));
         }
         lines.extend(group(differences, table, &label, was.as_ref(), Some(role)));
         lines.extend(other_members(&label, was.as_ref(), role));
@@ -181,15 +186,22 @@ fn other_members(label: &str, old: Option<&Json>, new: &Json) -> Vec<String> {
     let members = |role: Option<&Json>| role.and_then(Json::as_object).cloned().unwrap_or_default();
     let (before, after) = (members(old), members(Some(new)));
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let changed = names
-        .into_iter()
-        .filter(|name| !said.contains(&name.as_str()) && before.get(*name) != after.get(*name));
+    // Said where the product comes.
+    let usual = if old.is_none() && is_usual(new) { &["paths", "terminating"][..] } else { &[] };
+    let said = |name: &str| said.contains(&name) || usual.contains(&name);
+    let changed = names.into_iter().filter(|name| !said(name) && before.get(*name) != after.get(*name));
     changed
         .map(|name| match after.get(name) {
             Some(value) => format!("sets `{}` of {label} to {}", escape(name), shown(value)),
             None => format!("removes `{}` of {label}", escape(name)),
         })
         .collect()
+}
+
+/// Whether a product has its own folder of targets and nothing else, as every product that is added here.
+fn is_usual(role: &Json) -> bool {
+    let paths = Json::Array(vec![Json::from(product::pattern(name_of(role)))]);
+    role.get("paths") == Some(&paths) && role.get("terminating") == Some(&Json::Bool(true))
 }
 
 /// Whose keys they are, second keys, and keys in the table that are of no use.

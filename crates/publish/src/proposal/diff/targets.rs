@@ -12,6 +12,9 @@ use countersign_verify::{EXTENSION, FileMode, ReleaseInfo};
 
 use super::{Differences, shown};
 
+/// Said where no file goes, so that nobody has to look for it.
+pub(super) const REMOVES_NOTHING: &str = "removes nothing";
+
 /// Files that are listed, no longer listed, or listed otherwise.
 pub(super) fn entries(differences: &mut Differences<'_>) -> Vec<String> {
     let mut added: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -40,7 +43,7 @@ pub(super) fn entries(differences: &mut Differences<'_>) -> Vec<String> {
         added.into_iter().map(|(heading, files)| format!("adds {heading}: {}", files.join("; "))).collect();
     lines.extend(others);
     if removed.is_empty() {
-        removed.push("removes nothing".to_owned());
+        removed.push(REMOVES_NOTHING.to_owned());
     }
     lines.extend(removed);
     lines
