@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -33,6 +33,11 @@ pub trait Disk: Send + Sync + core::fmt::Debug {
     fn create_new(&self, path: &Path, mode: u32) -> io::Result<DiskFile>;
     /// Opens a file that must exist, for writing at its end.
     fn open_append(&self, path: &Path) -> io::Result<DiskFile>;
+    /// Opens a file that must exist, for writing with [`Disk::write_at`].
+    fn open_write(&self, path: &Path) -> io::Result<DiskFile>;
+    /// Writes all of `bytes` at `offset`, over what is there or beyond it; after an error any part of them may be in
+    /// the file. Not for files of [`Disk::open_append`].
+    fn write_at(&self, file: &DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Writes all of `bytes`; after an error any part of them may be in the file.
     fn write(&self, file: &mut DiskFile, bytes: &[u8]) -> io::Result<()>;
     /// Cuts or extends the file to `len` bytes.
@@ -82,6 +87,15 @@ impl Disk for RealDisk {
     fn open_append(&self, path: &Path) -> io::Result<DiskFile> {
         let file = OpenOptions::new().append(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)?;
         Ok(DiskFile { file, path: path.to_owned(), tag: None })
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<DiskFile> {
+        let file = OpenOptions::new().write(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)?;
+        Ok(DiskFile { file, path: path.to_owned(), tag: None })
+    }
+
+    fn write_at(&self, file: &DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        file.file.write_all_at(bytes, offset)
     }
 
     fn write(&self, file: &mut DiskFile, bytes: &[u8]) -> io::Result<()> {

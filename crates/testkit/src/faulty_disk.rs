@@ -305,6 +305,38 @@ impl Disk for FaultyDisk {
         Ok(file)
     }
 
+    fn open_write(&self, path: &Path) -> io::Result<DiskFile> {
+        let mut number = None;
+        let mut file = self.step(
+            || RealDisk.open_write(path),
+            |state, root| {
+                if let Some(Node::File(found)) = state.node(root, path) {
+                    number = Some(found);
+                }
+            },
+        )?;
+        file.tag = number;
+        Ok(file)
+    }
+
+    fn write_at(&self, file: &DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        let fault = state.next()?;
+        let part = match fault {
+            Some(Fault::Lost) => return Err(io_error()),
+            Some(Fault::NoSpace) => return Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::Torn) => &bytes[..bytes.len() / 2],
+            Some(Fault::DoneButFailed) | None => bytes,
+        };
+        RealDisk.write_at(file, offset, part)?;
+        if let Some(content) = state.content(file) {
+            let (from, to) = (offset as usize, offset as usize + part.len());
+            content.live.resize(content.live.len().max(to), 0);
+            content.live[from..to].copy_from_slice(part);
+        }
+        if fault.is_some() { Err(io_error()) } else { Ok(()) }
+    }
+
     fn write(&self, file: &mut DiskFile, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let fault = state.next()?;
