@@ -56,7 +56,7 @@ pub fn fsck(public: &Path, trust: Trust<'_>) -> Result<FsckReport, LogError> {
     let bytes = dir.get(CHECKPOINT)?.ok_or_else(|| LogError::TileMissing { path: CHECKPOINT.to_owned() })?;
     let (signed, witnesses) = open_checkpoint(&bytes, trust)?;
     let checkpoint = signed.checkpoint();
-    let proven = tree::prove(&dir, checkpoint.size(), checkpoint.root(), &mut |_, _| {}).map_err(fault)?;
+    let proven = tree::prove(&dir, checkpoint.size(), checkpoint.root()).map_err(fault)?;
     let mut report = FsckReport {
         origin: checkpoint.origin().to_owned(),
         size: checkpoint.size(),

@@ -5,14 +5,16 @@
 //! - [`Witness`]: cosigns a log's checkpoints as long as each extends the one before; [`cosign`] asks for that.
 //! - [`fsck`]: proves a whole log from its public files.
 //!
-//! Formats, hashes and decisions are `tlog`'s; here they meet the disk. Time is an argument: no clock here.
+//! Formats, hashes and decisions are `tlog`'s; here they meet the disk. Time is an argument or a clock that is given.
 //! Not here: HTTP.
 #![forbid(unsafe_code)]
 
 pub mod admission;
 pub mod cosign;
+mod dedup;
 mod error;
 mod fsck;
+mod read;
 mod sequencer;
 mod tree;
 pub mod witness;

@@ -27,24 +27,35 @@
 //! What this does not notice: both folders restored together from an older copy. Witnesses do: they hold a larger
 //! size, and publishing then stops with `log-storage-rollback`.
 
+mod batch;
 mod key;
 mod open;
 mod publish;
+mod record;
+mod signing;
+mod tiles;
 mod wal;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use countersign_base::Timestamp;
 use countersign_crypto::Signer;
-use countersign_store::{Cell as _, Dir, DirCell, Held, Lock, Objects as _};
-use countersign_tlog::merkle::{self, Hash, MAX_TREE_SIZE, leaf_hash};
-use countersign_tlog::tile::{RightEdge, append_to_bundles};
-use countersign_tlog::{Checkpoint, SignedCheckpoint};
+use countersign_store::{Dir, Lock, Objects as _};
+use countersign_tlog::SignedCheckpoint;
+use countersign_tlog::merkle::{Hash, MAX_TREE_SIZE, leaf_hash};
 
+use crate::dedup::{Dedup, Generation};
 use crate::error::LogError;
+use crate::read;
 use crate::tree::{Fault, Files};
+pub(crate) use batch::Batch;
 pub use key::LogKey;
-use wal::{Batch, RESET_BYTES, Wal};
+pub(crate) use open::storage_fault;
+pub(crate) use publish::publication;
+pub(crate) use signing::Signing;
+pub(crate) use tiles::Growing;
+pub(crate) use wal::{Wal, fits};
 
 /// Longest entry, in bytes: its length is written in two.
 pub const MAX_ENTRY_BYTES: usize = 65_535;
@@ -54,32 +65,43 @@ pub const MAX_BATCH_ENTRIES: usize = 65_536;
 const MAX_PENDING_BYTES: usize = 64 * 1024 * 1024;
 
 /// A log, open for appending. There is one at a time.
-#[derive(Debug)]
 pub struct Sequencer {
-    key: LogKey,
+    signing: Signing,
     public: Dir,
-    cell: DirCell,
-    /// The signed checkpoint; `None` only after a failed replacement.
-    held: Option<Held>,
-    signed: SignedCheckpoint,
     wal: Wal,
     /// The tree that is in tiles, and signed.
-    edge: RightEdge,
-    /// The bytes of its partial entry bundle.
-    partial: Vec<u8>,
-    /// Acknowledged entries that are not in tiles yet, with their leaf hashes.
-    pending: Vec<(Vec<u8>, Hash)>,
+    growing: Growing,
+    /// Acknowledged entries that are not in tiles yet.
+    pending: Vec<Batch>,
     pending_bytes: usize,
-    /// Index of the first entry with a leaf hash. Grows with the log, by some 50 bytes an entry.
-    indices: HashMap<Hash, u64>,
+    dedup: Dedup,
+    /// Complete generations that are not in tiles yet.
+    sealed: Vec<Arc<Generation>>,
     /// What opening found, for a message to the operator.
     recovered: usize,
     /// Storage failed; nothing more is written.
     stopped: bool,
-    _lock: Lock,
+    lock: Lock,
+}
+
+/// What a log is made of, for threads that share the work.
+pub(crate) struct Parts {
+    pub(crate) signing: Signing,
+    pub(crate) public: Dir,
+    pub(crate) wal: Wal,
+    pub(crate) growing: Growing,
+    pub(crate) dedup: Dedup,
+    pub(crate) lock: Lock,
 }
 
 impl Sequencer {
+    /// Takes it apart, with nothing pending.
+    pub(crate) fn into_parts(mut self, now: Timestamp) -> Result<Parts, LogError> {
+        self.integrate(now)?;
+        let Self { signing, public, wal, growing, dedup, lock, .. } = self;
+        Ok(Parts { signing, public, wal, growing, dedup, lock })
+    }
+
     /// Makes entries durable and returns the index of each. An entry that is in the log already gets its first
     /// index and is not written again.
     ///
@@ -93,33 +115,36 @@ impl Sequencer {
         if self.pending_bytes > MAX_PENDING_BYTES {
             self.integrate(now)?;
         }
-        let first = self.size();
         let mut fresh: HashMap<Hash, u64> = HashMap::new();
-        let (mut indices, mut accepted) = (Vec::with_capacity(entries.len()), Vec::new());
+        let mut indices = Vec::with_capacity(entries.len());
+        let mut batches = vec![Batch::new(self.size())];
         for entry in entries {
             let leaf = leaf_hash(entry);
-            if let Some(known) = self.indices.get(&leaf).or_else(|| fresh.get(&leaf)) {
-                indices.push(*known);
+            if let Some(known) =
+                fresh.get(&leaf).copied().map_or_else(|| self.find_leaf(&leaf), |i| Ok(Some(i)))?
+            {
+                indices.push(known);
                 continue;
             }
-            let index = first + accepted.len() as u64;
+            let index = add(&mut batches, entry, leaf)?;
             fresh.insert(leaf, index);
-            accepted.push((entry.clone(), leaf));
             indices.push(index);
         }
-        if accepted.is_empty() {
-            return Ok(indices);
+        for mut batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+            let written = self.wal.append(&mut batch, self.signed().checkpoint().size());
+            self.or_stop(written.map_err(LogError::from))?;
+            self.take(batch);
         }
-        if first > MAX_TREE_SIZE - accepted.len() as u64 {
-            return Err(LogError::BatchTooLarge { count: entries.len() });
-        }
-        let batch = Batch { first, entries: accepted.iter().map(|(entry, _)| entry.clone()).collect() };
-        let written = self.wal.append(&batch);
-        self.or_stop(written.map_err(LogError::from))?;
-        self.pending_bytes += batch.entries.iter().map(Vec::len).sum::<usize>();
-        self.pending.extend(accepted);
-        self.indices.extend(fresh);
         Ok(indices)
+    }
+
+    /// Takes a batch that is durable.
+    fn take(&mut self, batch: Batch) {
+        for (index, leaf) in (batch.first()..).zip(batch.leaves()) {
+            self.sealed.extend(self.dedup.insert(*leaf, index));
+        }
+        self.pending_bytes += batch.bytes();
+        self.pending.push(batch);
     }
 
     /// Puts acknowledged entries into tiles and signs the checkpoint, which stays private. Returns it.
@@ -130,44 +155,22 @@ impl Sequencer {
         self.check_running()?;
         let outcome = self.integrate_pending(now);
         self.or_stop(outcome)?;
-        Ok(&self.signed)
+        Ok(self.signed())
     }
 
     fn integrate_pending(&mut self, now: Timestamp) -> Result<(), LogError> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let (entries, leaves): (Vec<Vec<u8>>, Vec<Hash>) =
-            core::mem::take(&mut self.pending).into_iter().unzip();
-        let bundles = append_to_bundles(self.edge.size(), &self.partial, &entries).map_err(broken)?;
-        let tiles = self.edge.append(&leaves).map_err(broken)?;
-        let partial = match bundles.last() {
-            Some((id, bytes)) if !id.is_full() => bytes.clone(),
-            _ => Vec::new(),
-        };
-        let bundles = bundles.into_iter().map(|(id, bytes)| (id.path(), bytes));
-        let tiles = tiles.into_iter().map(|tile| (tile.id.path(), tile.bytes));
-        let files: Vec<_> = bundles.chain(tiles).collect();
+        let mut files = self.growing.add(&core::mem::take(&mut self.pending)).map_err(broken)?;
+        files.extend(self.growing.partial().map_err(broken)?);
         self.public.put_all_if_absent(&files)?;
-        self.partial = partial;
         self.pending_bytes = 0;
-
-        let next = Checkpoint::new(self.key.origin(), self.edge.size(), self.edge.root())
-            .map_err(|source| self.key.not_ours("new checkpoint", source))?;
-        self.keep_signed(next, now)?;
-
-        if self.wal.len() > RESET_BYTES {
-            self.wal.reset()?;
+        self.signing.sign(self.growing.size(), self.growing.root(), now)?;
+        for generation in core::mem::take(&mut self.sealed) {
+            self.dedup.runs().add(&generation)?;
         }
-        Ok(())
-    }
-
-    /// Signs a checkpoint with all keys and keeps it in the cell.
-    fn keep_signed(&mut self, checkpoint: Checkpoint, now: Timestamp) -> Result<(), LogError> {
-        let signed = self.key.sign(checkpoint, now)?;
-        let held = self.held.take().ok_or(LogError::Stopped)?;
-        self.held = Some(self.cell.replace(held, &signed.encode())?);
-        self.signed = signed;
+        self.dedup.forget();
         Ok(())
     }
 
@@ -181,32 +184,28 @@ impl Sequencer {
     /// The key is not one for logs, or does not sign; `log-storage-failed`: open the log again.
     pub fn add_key(&mut self, signer: Box<dyn Signer>, now: Timestamp) -> Result<(), LogError> {
         self.check_running()?;
-        self.key.add(signer)?;
+        self.signing.add_key(signer)?;
         let outcome = self.sign_with_all(now);
         self.or_stop(outcome)
     }
 
-    /// Signs the present checkpoint again if a key has not signed it.
     fn sign_with_all(&mut self, now: Timestamp) -> Result<(), LogError> {
-        if self.key.all_signed(&self.signed) {
-            return Ok(());
-        }
-        self.keep_signed(self.signed.checkpoint().clone(), now)
+        self.signing.sign_with_all(now)
     }
 
     /// The log's key.
     pub const fn key(&self) -> &LogKey {
-        &self.key
+        self.signing.key()
     }
 
     /// The latest signed checkpoint, without cosignatures. Its tiles are durable.
     pub const fn signed(&self) -> &SignedCheckpoint {
-        &self.signed
+        self.signing.signed()
     }
 
     /// Number of acknowledged entries, in tiles or not.
     pub fn size(&self) -> u64 {
-        self.edge.size() + self.pending.len() as u64
+        self.pending.last().map_or_else(|| self.growing.size(), Batch::end)
     }
 
     /// Acknowledged entries that opening found without tiles, and has put into tiles.
@@ -214,9 +213,13 @@ impl Sequencer {
         self.recovered
     }
 
-    /// The index of an entry with exactly these bytes.
+    /// The index of an entry with exactly these bytes. `None` also if that cannot be told because storage fails.
     pub fn find(&self, entry: &[u8]) -> Option<u64> {
-        self.indices.get(&leaf_hash(entry)).copied()
+        self.find_leaf(&leaf_hash(entry)).ok().flatten()
+    }
+
+    fn find_leaf(&self, leaf: &Hash) -> Result<Option<u64>, LogError> {
+        self.dedup.find(leaf, |index| read::holds(&self.public, index, leaf))
     }
 
     /// The entry with this index, in tiles or not.
@@ -224,19 +227,15 @@ impl Sequencer {
     /// # Errors
     /// `usage` if there is none; `log-storage-corrupt` or `log-storage-rollback` if its bundle is not as it was.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
-        self.check_acknowledged(index)?;
-        let size = self.edge.size();
-        if let Some((entry, _)) = index.checked_sub(size).and_then(|place| self.pending.get(place as usize)) {
-            return Ok(entry.clone());
+        let held = self.size();
+        if index >= held {
+            return Err(LogError::ProofRange { from: index, size: held, held });
         }
-        let entry = Files::new(&self.public, size).entry(index).map_err(open::storage_fault)?;
-        // What is given out is checked: the bundle may have changed since the log was opened.
-        if self.indices.get(&leaf_hash(&entry)) != Some(&index) {
-            return Err(LogError::StorageCorrupt(format!(
-                "entry {index} has changed since the log was opened"
-            )));
+        let batch = self.pending.iter().find(|batch| (batch.first()..batch.end()).contains(&index));
+        if let Some(entry) = batch.and_then(|batch| batch.entry((index - batch.first()) as usize)) {
+            return Ok(entry.to_vec());
         }
-        Ok(entry)
+        Files::new(&self.public, self.growing.size()).entry(index).map_err(storage_fault)
     }
 
     /// Shows every entry to `visit`, with its index, in order.
@@ -247,15 +246,16 @@ impl Sequencer {
         &self,
         mut visit: impl FnMut(u64, &[u8]) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        let size = self.edge.size();
-        Files::new(&self.public, size)
+        Files::new(&self.public, self.growing.size())
             .for_each_entry(|index, entry| visit(index, entry).map_err(Stop::Caller))
             .map_err(|stop| match stop {
                 Stop::Caller(error) => error,
-                Stop::Fault(fault) => open::storage_fault(fault),
+                Stop::Fault(fault) => storage_fault(fault),
             })?;
-        for (index, (entry, _)) in (size..).zip(&self.pending) {
-            visit(index, entry)?;
+        for batch in &self.pending {
+            for (index, entry) in (batch.first()..).zip(batch.entries()) {
+                visit(index, entry)?;
+            }
         }
         Ok(())
     }
@@ -265,16 +265,7 @@ impl Sequencer {
     /// # Errors
     /// `usage` if there is no such tree or no such entry in it.
     pub fn proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, LogError> {
-        self.check_range(index, size, index < size)?;
-        let files = Files::new(&self.public, self.edge.size());
-        let proof = merkle::inclusion_proof(index, size, &files).map_err(open::storage_fault)?;
-        // What is given out is checked: tiles may have changed since the log was opened.
-        let root = merkle::tree_root(size, &files).map_err(open::storage_fault)?;
-        let leaf = merkle::HashReader::node(&files, merkle::Node { level: 0, index })
-            .map_err(open::storage_fault)?;
-        let good = merkle::verify_inclusion(index, size, &leaf, &root, &proof).is_ok();
-        self.check_proof(size, &root, good)?;
-        Ok(proof)
+        read::inclusion(&self.public, self.signed().checkpoint(), index, size)
     }
 
     /// The consistency proof from the tree of `old` to the tree of `new` entries; empty if `old` is 0.
@@ -282,35 +273,7 @@ impl Sequencer {
     /// # Errors
     /// `usage` if there are no such trees.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LogError> {
-        self.check_range(old, new, old <= new)?;
-        if old == 0 {
-            return Ok(Vec::new());
-        }
-        let files = Files::new(&self.public, self.edge.size());
-        let proof = merkle::consistency_proof(old, new, &files).map_err(open::storage_fault)?;
-        let old_root = merkle::tree_root(old, &files).map_err(open::storage_fault)?;
-        let new_root = merkle::tree_root(new, &files).map_err(open::storage_fault)?;
-        let good = merkle::verify_consistency(old, new, &old_root, &new_root, &proof).is_ok();
-        self.check_proof(new, &new_root, good)?;
-        Ok(proof)
-    }
-
-    fn check_acknowledged(&self, index: u64) -> Result<(), LogError> {
-        let held = self.size();
-        if index < held { Ok(()) } else { Err(LogError::ProofRange { from: index, size: held, held }) }
-    }
-
-    fn check_range(&self, from: u64, size: u64, sensible: bool) -> Result<(), LogError> {
-        let held = self.edge.size();
-        if sensible && size <= held { Ok(()) } else { Err(LogError::ProofRange { from, size, held }) }
-    }
-
-    fn check_proof(&self, size: u64, root: &Hash, good: bool) -> Result<(), LogError> {
-        let current = self.signed.checkpoint();
-        if good && (size != current.size() || root == current.root()) {
-            return Ok(());
-        }
-        Err(LogError::StorageCorrupt("its tiles have changed since it was opened".to_owned()))
+        read::consistency(&self.public, self.signed().checkpoint(), old, new)
     }
 
     fn check_running(&self) -> Result<(), LogError> {
@@ -321,6 +284,15 @@ impl Sequencer {
     fn or_stop<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, LogError> {
         self.stopped |= outcome.is_err();
         outcome
+    }
+}
+
+impl core::fmt::Debug for Sequencer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Sequencer")
+            .field("public", &self.public.root())
+            .field("size", &self.size())
+            .finish_non_exhaustive()
     }
 }
 
@@ -337,11 +309,27 @@ impl From<Fault> for Stop {
 }
 
 /// Our own tiles are not what they must be: memory, since the disk was proven at opening.
-fn broken(error: countersign_tlog::tile::TileError) -> LogError {
+pub(crate) fn broken(error: countersign_tlog::tile::TileError) -> LogError {
     LogError::StorageCorrupt(error.to_string())
 }
 
-fn check_entries(entries: &[Vec<u8>]) -> Result<(), LogError> {
+/// Adds an entry to the last batch, or to a new one if that is full; returns its index.
+pub(crate) fn add(batches: &mut Vec<Batch>, entry: &[u8], leaf: Hash) -> Result<u64, LogError> {
+    let index = batches.last().map_or(0, Batch::end);
+    if index >= MAX_TREE_SIZE {
+        return Err(LogError::BatchTooLarge { count: 1 });
+    }
+    if batches.last().is_none_or(|last| !fits(last, entry)) {
+        batches.push(Batch::new(index));
+    }
+    if let Some(last) = batches.last_mut() {
+        last.push(entry, leaf);
+    }
+    Ok(index)
+}
+
+/// Whether the log takes entries of these lengths.
+pub(crate) fn check_entries(entries: &[Vec<u8>]) -> Result<(), LogError> {
     if entries.len() > MAX_BATCH_ENTRIES {
         return Err(LogError::BatchTooLarge { count: entries.len() });
     }

@@ -1,28 +1,29 @@
 //! Opening a log: prove what is stored, then finish what was interrupted.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use countersign_base::Timestamp;
 use countersign_store::{Cell as _, Dir, Disk, Lock, Objects as _, RealDisk};
-use countersign_tlog::merkle::{CompactRange, EMPTY_ROOT, Hash, leaf_hash};
+use countersign_tlog::merkle::{self, EMPTY_ROOT};
 use countersign_tlog::{Checkpoint, SignedCheckpoint};
 
-use super::wal::{Batch, Wal, WalError};
+use super::signing::Signing;
+use super::tiles::Growing;
+use super::wal::{Wal, WalError};
 use super::{LogKey, Sequencer};
+use crate::dedup::{Dedup, Opening};
 use crate::error::LogError;
-use crate::tree::{self, CHECKPOINT, Fault, FaultKind, Proven, TILES};
+use crate::tree::{self, CHECKPOINT, Edge, Fault, FaultKind, Files, TILES};
 
 const LOCK: &str = "lock";
-const WAL: &str = "wal";
 const SIGNED: &str = "checkpoint";
 
 impl Sequencer {
     /// Opens the log, creating it if there is none, and finishes what a crash interrupted.
     ///
-    /// The whole stored tree is read and proven against the checkpoint that was signed last: a log that has lost
-    /// or changed anything signs nothing more.
+    /// Every hash tile and the last entry bundle are read and proven against the checkpoint that was signed last: a log
+    /// that has lost or changed any of them signs nothing more. Other entries are checked when they are read.
     ///
     /// # Errors
     /// `log-writer-conflict`: another process has it open. `log-storage-rollback`: files of the signed tree are
@@ -56,60 +57,29 @@ impl Sequencer {
             }
         };
         let signed = key.open("the signed checkpoint", held.bytes())?;
-        let (proven, indices) = prove_storage(&public, &key, &signed)?;
-        let path = private.root().join(WAL);
-        let (wal, batches) = Wal::open(disk, &path).map_err(|error| match error {
-            WalError::Store(error) => LogError::from(error),
-            WalError::Damaged(at) => LogError::StorageCorrupt(format!("`{}` at byte {at}", path.display())),
-        })?;
+        let (edge, dedup) = prove_storage(&private, &public, &key, &signed)?;
+        let size = signed.checkpoint().size();
+        let (wal, batches) = Wal::open(disk, private.root(), size).map_err(wal_fault)?;
         let mut log = Self {
-            key,
+            signing: Signing::new(key, cell, held, signed),
             public,
-            cell,
-            held: Some(held),
-            signed,
             wal,
-            edge: proven.edge,
-            partial: proven.partial,
+            growing: Growing::new(edge.tiles, edge.bundle),
             pending: Vec::new(),
             pending_bytes: 0,
-            indices,
+            dedup,
+            sealed: Vec::new(),
             recovered: 0,
             stopped: false,
-            _lock: lock,
+            lock,
         };
-        log.replay(batches)?;
-        log.recovered = log.pending.len();
+        for batch in batches {
+            log.recovered += batch.len();
+            log.take(batch);
+        }
         log.integrate(now)?;
         log.sign_with_all(now)?;
         Ok(log)
-    }
-
-    /// Takes the acknowledged entries that no signed checkpoint covers.
-    fn replay(&mut self, batches: Vec<Batch>) -> Result<(), LogError> {
-        for batch in batches {
-            let end = batch.first + batch.entries.len() as u64;
-            if end <= self.edge.size() {
-                continue;
-            }
-            // Batches are signed whole, so one that is not signed begins where the others end. A gap means that
-            // the checkpoint and tiles are older than the write-ahead log has seen them.
-            if batch.first != self.size() {
-                return Err(LogError::StorageRollback(format!(
-                    "the signed checkpoint covers {} entries, and the write-ahead log goes on with entry {}",
-                    self.size(),
-                    batch.first
-                )));
-            }
-            for entry in batch.entries {
-                let leaf = leaf_hash(&entry);
-                let index = self.size();
-                self.indices.entry(leaf).or_insert(index);
-                self.pending_bytes += entry.len();
-                self.pending.push((entry, leaf));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -125,10 +95,13 @@ fn check_new(public: &Dir) -> Result<(), LogError> {
     Ok(())
 }
 
-type Index = HashMap<Hash, u64>;
-
-/// Proves all tiles and bundles against the signed checkpoint, and that the public checkpoint is part of it.
-fn prove_storage(public: &Dir, key: &LogKey, signed: &SignedCheckpoint) -> Result<(Proven, Index), LogError> {
+/// Proves all hash tiles against the signed checkpoint, and that the public checkpoint is part of it.
+fn prove_storage(
+    private: &Dir,
+    public: &Dir,
+    key: &LogKey,
+    signed: &SignedCheckpoint,
+) -> Result<(Edge, Dedup), LogError> {
     let current = signed.checkpoint();
     let published = match public.get(CHECKPOINT)? {
         Some(bytes) => Some(key.open(CHECKPOINT, &bytes)?),
@@ -142,28 +115,29 @@ fn prove_storage(public: &Dir, key: &LogKey, signed: &SignedCheckpoint) -> Resul
             current.size()
         )));
     }
-    let mut indices = Index::new();
-    // The tree as it was at the published size.
-    let mut past = CompactRange::new();
-    let past_size = published.map_or(0, Checkpoint::size);
-    let proven = tree::prove(public, current.size(), current.root(), &mut |bundle, hashes| {
-        for (index, hash) in (bundle.first_leaf()..).zip(hashes) {
-            indices.entry(*hash).or_insert(index);
-            if index < past_size {
-                // Cannot fail: a tree that was just proven is not too large.
-                let _ = past.push(*hash);
-            }
+    let opening = Opening::new(private, current.size())?;
+    let visit = |first, leaves: Vec<_>| opening.see(first, &leaves);
+    let edge = tree::prove_tiles(public, current.size(), current.root(), &visit).map_err(storage_fault)?;
+    if let Some(published) = published {
+        // From tiles that were just proven.
+        let files = Files::new(public, current.size());
+        if merkle::tree_root(published.size(), &files).map_err(storage_fault)? != *published.root() {
+            return Err(LogError::StorageCorrupt("the published checkpoint is of another tree".to_owned()));
         }
-    })
-    .map_err(storage_fault)?;
-    if published.is_some_and(|published| past.root() != *published.root()) {
-        return Err(LogError::StorageCorrupt("the published checkpoint is of another tree".to_owned()));
     }
-    Ok((proven, indices))
+    Ok((edge, opening.finish()?))
+}
+
+fn wal_fault(error: WalError) -> LogError {
+    match error {
+        WalError::Store(error) => error.into(),
+        WalError::Damaged { .. } => LogError::StorageCorrupt(error.to_string()),
+        WalError::Gap { .. } => LogError::StorageRollback(error.to_string()),
+    }
 }
 
 /// What a wrong file means to the log that wrote it.
-pub(super) fn storage_fault(fault: Fault) -> LogError {
+pub(crate) fn storage_fault(fault: Fault) -> LogError {
     match fault.kind {
         FaultKind::Missing => LogError::StorageRollback(format!("`{}` is missing", fault.path)),
         FaultKind::Wrong(what) => LogError::StorageCorrupt(format!("`{}`: {what}", fault.path)),

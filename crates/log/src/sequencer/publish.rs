@@ -1,13 +1,14 @@
 //! Cosigning and publishing the signed checkpoint: steps 4 and 5 of the sequencer.
 
 use countersign_base::Timestamp;
-use countersign_store::Objects as _;
+use countersign_store::{Dir, Objects as _};
 use countersign_tlog::policy::Policy;
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use super::Sequencer;
 use crate::cosign::{Collected, Cosigner, collect};
 use crate::error::LogError;
+use crate::read;
 use crate::tree::CHECKPOINT;
 
 impl Sequencer {
@@ -42,9 +43,8 @@ impl Sequencer {
         now: Timestamp,
     ) -> Result<Vec<u8>, LogError> {
         self.integrate(now)?;
-        let collected = self.cosigned(&self.signed, cosigners, policies)?;
-        let bytes = collected.signed.encode();
-        meets(collected, policies, now)?;
+        let published = self.published()?;
+        let bytes = publication(&self.public, published.as_ref(), self.signed(), cosigners, policies, now)?;
         let replaced = self.public.replace(CHECKPOINT, &bytes).map_err(LogError::from);
         self.or_stop(replaced)?;
         Ok(bytes)
@@ -64,9 +64,9 @@ impl Sequencer {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<(), LogError> {
-        let signatures = self.signed.note().signatures().iter().filter(|signature| signature.claims(key));
-        let signed = SignedCheckpoint::new(self.signed.checkpoint().clone(), signatures.cloned().collect())
-            .map_err(|source| self.key.not_ours("checkpoint under the new key", source))?;
+        let signatures = self.signed().note().signatures().iter().filter(|signature| signature.claims(key));
+        let signed = SignedCheckpoint::new(self.signed().checkpoint().clone(), signatures.cloned().collect())
+            .map_err(|source| self.key().not_ours("checkpoint under the new key", source))?;
         meets(self.cosigned(&signed, cosigners, &[policy])?, &[policy], now)
     }
 
@@ -76,17 +76,7 @@ impl Sequencer {
         cosigners: &mut [Box<dyn Cosigner>],
         policies: &[&Policy],
     ) -> Result<Collected, LogError> {
-        let published = self.published()?;
-        let known = |name: &str| {
-            let cosigned =
-                |signed: &&SignedCheckpoint| signed.note().signatures().iter().any(|s| s.name() == name);
-            published.as_ref().filter(cosigned).map_or(0, |signed| signed.checkpoint().size())
-        };
-        let size = signed.checkpoint().size();
-        let consistency = |old: u64| self.consistency(old, size);
-        let witnesses = policies.iter().flat_map(|policy| policy.witnesses());
-        let keys: Vec<VerifierKey> = witnesses.map(|witness| witness.key.clone()).collect();
-        collect(signed, cosigners, &keys, &known, &consistency)
+        cosigned(&self.public, self.published()?.as_ref(), signed, cosigners, policies)
     }
 
     /// The checkpoint that readers see; `None` before the first [`Sequencer::publish`].
@@ -95,8 +85,43 @@ impl Sequencer {
     /// `log-storage-failed`, or it is not a checkpoint of this log.
     pub fn published(&self) -> Result<Option<SignedCheckpoint>, LogError> {
         let bytes = self.public.get(CHECKPOINT)?;
-        bytes.map(|bytes| self.key.open(CHECKPOINT, &bytes)).transpose()
+        bytes.map(|bytes| self.key().open(CHECKPOINT, &bytes)).transpose()
     }
+}
+
+/// Has a checkpoint cosigned and returns it as it can be published, once each policy is met.
+pub(crate) fn publication(
+    public: &Dir,
+    published: Option<&SignedCheckpoint>,
+    signed: &SignedCheckpoint,
+    cosigners: &mut [Box<dyn Cosigner>],
+    policies: &[&Policy],
+    now: Timestamp,
+) -> Result<Vec<u8>, LogError> {
+    let collected = cosigned(public, published, signed, cosigners, policies)?;
+    let bytes = collected.signed.encode();
+    meets(collected, policies, now)?;
+    Ok(bytes)
+}
+
+/// Asks for cosignatures of a tree that is in the tiles of `public`.
+fn cosigned(
+    public: &Dir,
+    published: Option<&SignedCheckpoint>,
+    signed: &SignedCheckpoint,
+    cosigners: &mut [Box<dyn Cosigner>],
+    policies: &[&Policy],
+) -> Result<Collected, LogError> {
+    let known = |name: &str| {
+        let cosigned =
+            |signed: &&SignedCheckpoint| signed.note().signatures().iter().any(|s| s.name() == name);
+        published.filter(cosigned).map_or(0, |signed| signed.checkpoint().size())
+    };
+    let checkpoint = signed.checkpoint();
+    let consistency = |old: u64| read::consistency(public, checkpoint, old, checkpoint.size());
+    let witnesses = policies.iter().flat_map(|policy| policy.witnesses());
+    let keys: Vec<VerifierKey> = witnesses.map(|witness| witness.key.clone()).collect();
+    collect(signed, cosigners, &keys, &known, &consistency)
 }
 
 fn meets(collected: Collected, policies: &[&Policy], now: Timestamp) -> Result<(), LogError> {

@@ -1,228 +1,184 @@
 //! The write-ahead log: entries become durable here before their indices are told to anyone.
 //!
-//! The file is the line `countersign-wal 1`, then one record a batch:
+//! Two files, each a segment ([`super::record`]). One is written to. When it is full and a signed tree covers all that
+//! is in the other, the other is written over from its beginning. Writing over blocks that a file has already is what a
+//! disk does fastest: the file system has nothing of its own to make durable.
 //!
-//! ```text
-//! u32    length of the body
-//! u32    its complement
-//! body   u64 index of the first entry, then each entry as u16 length and bytes
-//! [32]   SHA-256 of the body
-//! ```
-//!
-//! Numbers are big-endian. A record is written with one write and one fsync, and after a failure nothing is
-//! written until the file is reopened. So only the last record can be torn, and a torn one was never
-//! acknowledged: reading drops it. A bad record with more data behind it was damaged later and is an error; the
-//! complement is there so that a damaged length does not swallow the records behind it.
+//! What is read at opening is written to a new file before anything rests on it: what the last process wrote may be
+//! in the page cache only (its sync may have failed, and a second one would lie).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use countersign_crypto::sha256;
 use countersign_store::{Disk, DiskFile, StoreError, durable};
 
-const MAGIC: &[u8] = b"countersign-wal 1\n";
-const HEADER_LEN: usize = 8;
-const DIGEST_LEN: usize = 32;
-/// Largest file, in bytes: a reset at [`RESET_BYTES`] and one more batch stay far below.
-const MAX_WAL_BYTES: u64 = 256 * 1024 * 1024;
-/// Above this size a file whose entries are all in signed tiles is begun anew.
-pub(super) const RESET_BYTES: u64 = 4 * 1024 * 1024;
+use super::batch::Batch;
+use super::record::{self, BLOCK, MAX_RECORD_BYTES, Nonce, record_len};
 
-/// Entries that were acknowledged together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Batch {
-    /// Index of the first entry.
-    pub(super) first: u64,
-    pub(super) entries: Vec<Vec<u8>>,
-}
+/// Above this length a file is full.
+const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+/// Up to this length a file keeps what signed trees cover: it costs nothing, and helps where one is lost.
+const KEEP_BYTES: u64 = 256 * 1024;
+/// Largest file that is read: a full one, what may wait for tiles, and more.
+const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
+const FIRST: &str = "wal";
+const SECOND: &str = "wal-2";
 
-/// Why the file cannot be used.
+/// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WalError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A record that was durable once is damaged. Carries its offset in bytes.
-    #[error("damaged record at byte {0}")]
-    Damaged(usize),
+    /// A record that was durable once is damaged.
+    #[error("`{}` is damaged at byte {at}", .path.display())]
+    Damaged {
+        path: PathBuf,
+        /// Its offset in bytes.
+        at: usize,
+    },
+    /// What is in the files does not go on where the signed tree ends.
+    #[error(
+        "the signed checkpoint covers {signed} entries, and the write-ahead log goes on with entry {next}"
+    )]
+    Gap {
+        /// Entries of the signed tree, or of the batches before.
+        signed: u64,
+        /// Index of the batch that should have begun there.
+        next: u64,
+    },
 }
 
-/// The file, open for more records.
+/// The files, open for more records.
 #[derive(Debug)]
-pub(super) struct Wal {
+pub(crate) struct Wal {
     disk: Arc<dyn Disk>,
+    /// What is written to.
+    current: Segment,
+    /// What will be written to next, if there is one yet.
+    next: Option<Segment>,
+    /// Where a second file will be.
+    second: PathBuf,
+}
+
+#[derive(Debug)]
+struct Segment {
     path: PathBuf,
     file: DiskFile,
+    nonce: Nonce,
+    /// Where the next record goes.
     len: u64,
+    /// Index after the last entry in it.
+    end: u64,
 }
 
 impl Wal {
-    /// Opens the file, creating it if needed, and returns the batches in it.
-    ///
-    /// Batches are durable when this returns: they are written to a new file first, because what the last
-    /// process wrote may be in the page cache only (its fsync may have failed, and a second one would lie).
-    pub(super) fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<(Self, Vec<Batch>), WalError> {
-        let batches = match durable::read(path, MAX_WAL_BYTES)? {
-            Some(bytes) => parse(&bytes)?,
-            None => Vec::new(),
+    /// Opens the files in `folder`, creating what is needed, and returns the batches that a signed tree of `signed`
+    /// entries does not cover, in order. They are durable when this returns.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        signed: u64,
+    ) -> Result<(Self, Vec<Batch>), WalError> {
+        let (first, second) = (folder.join(FIRST), folder.join(SECOND));
+        let mut batches = Vec::new();
+        for path in [&first, &second] {
+            batches.extend(read(path, signed)?);
+        }
+        let mut batches = in_order(batches, signed)?;
+        let segment = Segment::begin(&*disk, &first, &mut batches)?;
+        // All it had is in the new file.
+        if second.exists() {
+            durable::remove(&*disk, &second)?;
+        }
+        batches.retain(|batch| batch.end() > signed);
+        Ok((Self { disk, current: segment, next: None, second }, batches))
+    }
+
+    /// Makes a batch durable. `signed` entries are under a signed tree. After an error the files must be opened again.
+    pub(crate) fn append(&mut self, batch: &mut Batch, signed: u64) -> Result<(), StoreError> {
+        if self.current.len >= SEGMENT_BYTES {
+            self.turn(signed)?;
+        }
+        let Segment { path, file, nonce, len, end } = &mut self.current;
+        let written = record::with_record(*nonce, batch, |bytes| {
+            self.disk.write_at(file, *len, bytes).map_err(StoreError::io("write", path))
+        });
+        written?;
+        self.disk.sync(file).map_err(StoreError::io("sync", path))?;
+        *len += record_len(batch.bytes()) as u64;
+        *end = batch.end();
+        Ok(())
+    }
+
+    /// Goes on in the other file, if nothing rests on what is in it.
+    fn turn(&mut self, signed: u64) -> Result<(), StoreError> {
+        let next = match self.next.take() {
+            Some(next) => next,
+            None => Segment::begin(&*self.disk, &self.second, &mut [])?,
         };
-        let (file, len) = begin(&*disk, path, &batches)?;
-        Ok((Self { disk, path: path.to_owned(), file, len }, batches))
-    }
-
-    /// Makes a batch durable. After an error the file must be opened again.
-    pub(super) fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let record = record(batch);
-        self.disk.write(&mut self.file, &record).map_err(StoreError::io("write", &self.path))?;
-        self.disk.sync(&self.file).map_err(StoreError::io("sync", &self.path))?;
-        self.len += record.len() as u64;
+        if next.end > signed {
+            self.next = Some(next);
+            return Ok(());
+        }
+        let full = core::mem::replace(&mut self.current, next);
+        self.current.len = BLOCK as u64;
+        self.next = Some(full);
         Ok(())
-    }
-
-    /// Forgets all batches; call it when a signed checkpoint covers them.
-    pub(super) fn reset(&mut self) -> Result<(), StoreError> {
-        (self.file, self.len) = begin(&*self.disk, &self.path, &[])?;
-        Ok(())
-    }
-
-    /// Length of the file in bytes.
-    pub(super) const fn len(&self) -> u64 {
-        self.len
     }
 }
 
-/// Replaces the file by one with these batches and opens it.
-fn begin(disk: &dyn Disk, path: &Path, batches: &[Batch]) -> Result<(DiskFile, u64), StoreError> {
-    let mut bytes = MAGIC.to_vec();
+impl Segment {
+    /// Puts a new file with these batches in place of what is at `path`.
+    fn begin(disk: &dyn Disk, path: &Path, batches: &mut [Batch]) -> Result<Self, StoreError> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| {
+            StoreError::io("draw random bytes for", path)(std::io::Error::other(error.to_string()))
+        })?;
+        let nonce = Nonce(nonce);
+        let mut bytes = record::head(nonce);
+        for batch in batches.iter_mut() {
+            record::with_record(nonce, batch, |record| bytes.extend_from_slice(record));
+        }
+        durable::write_atomic(disk, path, &bytes, 0o600)?;
+        let file = disk.open_write(path).map_err(StoreError::io("open", path))?;
+        let end = batches.last().map_or(0, Batch::end);
+        Ok(Self { path: path.to_owned(), file, nonce, len: bytes.len() as u64, end })
+    }
+}
+
+fn read(path: &Path, signed: u64) -> Result<Vec<Batch>, WalError> {
+    let Some(bytes) = durable::read(path, MAX_FILE_BYTES)? else { return Ok(Vec::new()) };
+    let damaged = |at| WalError::Damaged { path: path.to_owned(), at };
+    Ok(record::parse(&bytes, signed, bytes.len() as u64 <= KEEP_BYTES).map_err(damaged)?.batches)
+}
+
+/// The batches one after the other, each once. Covered ones stay only if nothing is missing behind them.
+fn in_order(mut batches: Vec<Batch>, signed: u64) -> Result<Vec<Batch>, WalError> {
+    batches.sort_by_key(Batch::first);
+    let mut kept: Vec<Batch> = Vec::new();
     for batch in batches {
-        bytes.extend(record(batch));
-    }
-    durable::write_atomic(disk, path, &bytes, 0o600)?;
-    let file = disk.open_append(path).map_err(StoreError::io("open", path))?;
-    Ok((file, bytes.len() as u64))
-}
-
-fn record(batch: &Batch) -> Vec<u8> {
-    let body_len = 8 + batch.entries.iter().map(|entry| entry.len() + 2).sum::<usize>();
-    let mut record = Vec::with_capacity(HEADER_LEN + body_len + DIGEST_LEN);
-    record.extend((body_len as u32).to_be_bytes());
-    record.extend((!(body_len as u32)).to_be_bytes());
-    record.extend(batch.first.to_be_bytes());
-    for entry in &batch.entries {
-        record.extend((entry.len() as u16).to_be_bytes());
-        record.extend(entry);
-    }
-    let digest = sha256(&record[HEADER_LEN..]);
-    record.extend(digest.as_bytes());
-    record
-}
-
-fn parse(bytes: &[u8]) -> Result<Vec<Batch>, WalError> {
-    let mut rest = bytes.strip_prefix(MAGIC).ok_or(WalError::Damaged(0))?;
-    let mut batches = Vec::new();
-    while !rest.is_empty() {
-        match split_record(rest) {
-            Record::Whole(batch, after) => {
-                batches.push(batch);
-                rest = after;
-            }
-            Record::Torn => break,
-            Record::Damaged => return Err(WalError::Damaged(bytes.len() - rest.len())),
+        // A crash after the new file was there and before the old one was gone leaves both.
+        if kept.last().is_some_and(|last| batch.end() <= last.end()) {
+            continue;
         }
-    }
-    Ok(batches)
-}
-
-enum Record<'a> {
-    Whole(Batch, &'a [u8]),
-    /// The file ends in it, or with it.
-    Torn,
-    Damaged,
-}
-
-fn split_record(bytes: &[u8]) -> Record<'_> {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else { return Record::Torn };
-    let [a, b, c, d, complement @ ..] = *header;
-    let length = u32::from_be_bytes([a, b, c, d]);
-    if *header == [0; HEADER_LEN] {
-        // The file's new length reached the disk and its bytes did not.
-        return Record::Torn;
-    }
-    if length != !u32::from_be_bytes(complement) {
-        return Record::Damaged;
-    }
-    let length = length as usize;
-    if rest.len() < length.saturating_add(DIGEST_LEN) {
-        return Record::Torn;
-    }
-    let (body, rest) = rest.split_at(length);
-    let (digest, rest) = rest.split_at(DIGEST_LEN);
-    match (sha256(body).as_bytes() == digest).then(|| parse_body(body)).flatten() {
-        Some(batch) => Record::Whole(batch, rest),
-        None if rest.is_empty() => Record::Torn,
-        None => Record::Damaged,
-    }
-}
-
-fn parse_body(body: &[u8]) -> Option<Batch> {
-    let (first, mut rest) = body.split_first_chunk::<8>()?;
-    let mut entries = Vec::new();
-    while !rest.is_empty() {
-        let (length, after) = rest.split_first_chunk::<2>()?;
-        let (entry, after) = after.split_at_checked(u16::from_be_bytes(*length) as usize)?;
-        entries.push(entry.to_vec());
-        rest = after;
-    }
-    Some(Batch { first: u64::from_be_bytes(*first), entries })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(first: u64, count: usize) -> Batch {
-        Batch { first, entries: (0..count).map(|n| vec![n as u8; n + 1]).collect() }
-    }
-
-    fn file(batches: &[Batch]) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(batches.iter().flat_map(record));
-        bytes
-    }
-
-    #[test]
-    fn a_cut_anywhere_keeps_exactly_the_whole_batches() {
-        let batches = [batch(0, 3), batch(3, 1), batch(4, 20)];
-        let bytes = file(&batches);
-        let ends: Vec<usize> = (0..=3).map(|n| file(&batches[..n]).len()).collect();
-        for cut in MAGIC.len()..=bytes.len() {
-            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
-            assert_eq!(parse(&bytes[..cut]).unwrap(), batches[..whole], "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn damage_before_the_last_batch_is_an_error_and_in_it_a_torn_write() {
-        let batches = [batch(0, 3), batch(3, 5)];
-        let bytes = file(&batches);
-        let last = file(&batches[..1]).len();
-        for at in MAGIC.len()..bytes.len() {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 1;
-            match parse(&damaged) {
-                Ok(kept) => assert!(at >= last && kept == batches[..1], "byte {at}"),
-                Err(error) => assert!(matches!(error, WalError::Damaged(_)), "byte {at}"),
+        let end = kept.last().map(Batch::end);
+        if batch.end() > signed {
+            // Batches are signed whole, so one that is not signed begins where the others end. A gap means that the
+            // checkpoint and tiles are older than the write-ahead log has seen them.
+            let from = end.map_or(signed, |end| end.max(signed));
+            if batch.first() != from {
+                return Err(WalError::Gap { signed: from, next: batch.first() });
             }
         }
-        let mut damaged = bytes;
-        damaged[last + HEADER_LEN] ^= 1;
-        assert_eq!(parse(&damaged).unwrap(), batches[..1], "the last one may be torn");
+        if end.is_some_and(|end| end != batch.first()) {
+            kept.clear();
+        }
+        kept.push(batch);
     }
+    Ok(kept)
+}
 
-    #[test]
-    fn zeros_behind_the_last_batch_are_a_torn_write() {
-        let batches = [batch(0, 3)];
-        let mut bytes = file(&batches);
-        bytes.extend([0; 4096]);
-        assert_eq!(parse(&bytes).unwrap(), batches);
-    }
+/// Whether an entry can still be put into the record of this batch.
+pub(crate) fn fits(batch: &Batch, entry: &[u8]) -> bool {
+    batch.is_empty() || batch.bytes() + entry.len() + 2 <= MAX_RECORD_BYTES
 }
