@@ -44,6 +44,12 @@ pub enum LogError {
     /// A call after a failure: what is on disk is not known until the log is opened again.
     #[error("the log stopped after an earlier failure of its storage")]
     Stopped,
+    /// The queue of entries is full.
+    #[error("the log takes no more entries for the moment")]
+    Busy,
+    /// The log is being stopped.
+    #[error("the log is being stopped")]
+    Closing,
     /// The storage lacks what was signed or seen by a witness.
     #[error("the log's storage is older than what the log has signed: {0}")]
     StorageRollback(String),
@@ -150,6 +156,7 @@ impl Explain for LogError {
             Self::BatchTooLarge { .. } => code::LIMIT_EXCEEDED,
             Self::WriterConflict(_) => code::LOG_WRITER_CONFLICT,
             Self::Storage(_) | Self::Stopped => code::LOG_STORAGE_FAILED,
+            Self::Busy | Self::Closing => code::LOG_BUSY,
             Self::StorageRollback(_) => code::LOG_STORAGE_ROLLBACK,
             Self::StorageCorrupt(_) => code::LOG_STORAGE_CORRUPT,
             Self::Checkpoint { source, .. } => source.code(),
@@ -169,6 +176,7 @@ impl Explain for LogError {
             Self::WriterConflict(_) => {
                 Some("wait until the other process has ended and try again".to_owned())
             }
+            Self::Busy | Self::Closing => Some("try again in a second".to_owned()),
             Self::Storage(error) => error.fix(),
             Self::StorageRollback(_) | Self::StorageCorrupt(_) => Some(
                 "restore the log's folders from a copy that is not older, then run `countersign log fsck`; \

@@ -1,6 +1,7 @@
 //! The log: sequencer, admission of metadata, witness and `fsck`.
 //!
 //! - [`Sequencer`]: an append-only log in a folder, durable before acknowledged, served as static files.
+//! - [`Log`]: the same log for many writers at once, in threads of its own.
 //! - [`admission`]: metadata becomes an entry only if it verifies under the repository's logged root chain.
 //! - [`Witness`]: cosigns a log's checkpoints as long as each extends the one before; [`cosign`] asks for that.
 //! - [`fsck`]: proves a whole log from its public files.
@@ -14,6 +15,7 @@ pub mod cosign;
 mod dedup;
 mod error;
 mod fsck;
+pub mod pipeline;
 mod read;
 mod sequencer;
 mod tree;
@@ -23,5 +25,6 @@ pub use admission::{Admission, Admitted, Submission};
 pub use cosign::{CosignError, Cosigner, LocalCosigner};
 pub use error::LogError;
 pub use fsck::{FsckReport, Trust, fsck};
+pub use pipeline::{Log, Publication, Settings};
 pub use sequencer::{LogKey, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, Sequencer};
 pub use witness::{LogList, LogListError, Response, Witness, WitnessError};

@@ -1,0 +1,141 @@
+//! The thread that has signed trees cosigned, and publishes them.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use countersign_tlog::SignedCheckpoint;
+use countersign_tlog::policy::Policy;
+
+use super::shared::Shared;
+use super::{Failing, Publication, Published};
+use crate::cosign::Cosigner;
+use crate::error::LogError;
+use crate::sequencer::publication;
+use crate::tree::CHECKPOINT;
+
+/// Works until the writer has ended and what it signed is published, or can't be in time.
+pub(super) fn run(mode: Publication, shared: &Shared) -> Result<(), LogError> {
+    let mut publisher = Publisher {
+        quorum: match mode {
+            Publication::Unwitnessed => None,
+            Publication::Witnessed { policy, cosigners } => {
+                Some((policy, cosigners.into_iter().map(|cosigner| cosigner as Box<dyn Cosigner>).collect()))
+            }
+        },
+        unpublished: None,
+        retry: None,
+        renew: Instant::now(),
+    };
+    while let Some(signed) = publisher.next(shared) {
+        let outcome = publisher.publish(&signed, shared);
+        publisher.conclude(signed, outcome, shared)?;
+    }
+    shared.end();
+    Ok(())
+}
+
+struct Publisher {
+    quorum: Option<(Policy, Vec<Box<dyn Cosigner>>)>,
+    /// What failed to be published.
+    unpublished: Option<Arc<SignedCheckpoint>>,
+    /// When to try again, and how long it was waited.
+    retry: Option<(Instant, Duration)>,
+    /// When it was published last.
+    renew: Instant,
+}
+
+impl Publisher {
+    /// Waits for something to publish; `None` when there will be nothing more.
+    fn next(&mut self, shared: &Shared) -> Option<Arc<SignedCheckpoint>> {
+        let mut board = shared.board();
+        loop {
+            let now = Instant::now();
+            if board.failure.is_some() {
+                return None;
+            }
+            if let Some(closed) = board.closed
+                && (now >= closed + shared.settings.stop_within
+                    || (self.unpublished.is_none() && board.offered.is_none()))
+            {
+                return None;
+            }
+            let due = match self.retry {
+                Some((at, _)) => Some(at),
+                None if board.offered.is_some() => Some(now),
+                None => {
+                    shared.settings.renew.filter(|_| self.quorum.is_some()).map(|every| self.renew + every)
+                }
+            };
+            if due.is_some_and(|due| due <= now) {
+                let newest = board.offered.take().or_else(|| self.unpublished.take());
+                board.publishing = true;
+                return Some(newest.unwrap_or_else(|| Arc::clone(&board.signed)));
+            }
+            let until = [due, board.closed.map(|closed| closed + shared.settings.stop_within)];
+            board = match until.into_iter().flatten().min() {
+                None => shared.changed.wait(board).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let time = until.saturating_duration_since(now);
+                    shared.changed.wait_timeout(board, time).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    fn publish(&mut self, signed: &SignedCheckpoint, shared: &Shared) -> Result<Published, LogError> {
+        let bytes = match &mut self.quorum {
+            None => signed.encode(),
+            Some((policy, cosigners)) => {
+                let before = shared.board().published.clone();
+                let before = before.as_ref().map(|published| &published.signed);
+                publication(&shared.public, before, signed, cosigners, &[policy], (shared.clock)())?
+            }
+        };
+        shared.public.replace(CHECKPOINT, &bytes)?;
+        let signed = SignedCheckpoint::parse(&bytes)
+            .map_err(|source| LogError::Checkpoint { place: CHECKPOINT.to_owned(), source })?;
+        Ok(Published { bytes, signed })
+    }
+
+    fn conclude(
+        &mut self,
+        signed: Arc<SignedCheckpoint>,
+        outcome: Result<Published, LogError>,
+        shared: &Shared,
+    ) -> Result<(), LogError> {
+        match outcome {
+            Ok(published) => {
+                (self.unpublished, self.retry, self.renew) = (None, None, Instant::now());
+                shared.publish(published);
+                Ok(())
+            }
+            Err(error @ LogError::Quorum { .. }) => {
+                let settings = &shared.settings;
+                let wait = match self.retry {
+                    None => settings.retry_first,
+                    Some((_, before)) => before.saturating_mul(2).min(settings.retry_longest),
+                };
+                self.unpublished = Some(signed);
+                self.retry = Some((Instant::now() + wait, wait));
+                shared.note_failing(error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Shared {
+    fn note_failing(&self, error: LogError) {
+        let mut board = self.board();
+        board.publishing = false;
+        let before = board.failing.take();
+        board.failing = Some(Failing {
+            attempts: before.as_ref().map_or(0, |before| before.attempts).saturating_add(1),
+            since: before.map_or_else(Instant::now, |before| before.since),
+            error: Arc::new(error),
+        });
+        drop(board);
+        self.journaled.poke();
+    }
+}
