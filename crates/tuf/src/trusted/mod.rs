@@ -8,6 +8,7 @@
 //!
 //! A file that is refused changes nothing that is trusted. Time is fixed when the set is made (5.1).
 
+mod retired;
 mod search;
 mod signatures;
 mod steps;
@@ -24,7 +25,8 @@ use crate::metadata::{
     Targets, Timestamp,
 };
 use crate::name::{file_name, target_url_path};
-use signatures::{Retired, refuse, signed};
+use retired::Retired;
+use signatures::{refuse, signed};
 
 pub use search::{Found, Search};
 pub(crate) use signatures::{Delegator, Signed, one_sided};
@@ -45,7 +47,7 @@ pub struct TrustedSet {
     signers: BTreeMap<String, Signers>,
     /// Highest version of each role that is known to have been signed; tells rollback from mismatch.
     floors: BTreeMap<String, u64>,
-    retired: Vec<Retired>,
+    retired: Retired,
 }
 
 /// A targets file and the roles whose keys for it were satisfied.
@@ -100,7 +102,7 @@ impl TrustedSet {
             targets: BTreeMap::new(),
             signers: BTreeMap::new(),
             floors: BTreeMap::new(),
-            retired: Vec::new(),
+            retired: Retired::default(),
         };
         let signers = set.verify(ROOT, ROOT, &set.root)?;
         set.signers.insert(ROOT.to_owned(), signers);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_base::text::escape;
 use countersign_crypto::PublicKey;
 
+use super::retired::Retired;
 use crate::error::TufError;
 use crate::metadata::{Envelope, Key, KeyTable, Pair, Role, RoleKeys, Signature, payload};
 
@@ -154,14 +155,6 @@ impl Delegator<'_> {
     }
 }
 
-/// A key that an earlier file listed for a role. Whether it is listed now is seen when it matters.
-#[derive(Debug, Clone)]
-pub(crate) struct Retired {
-    pub(crate) role: String,
-    pub(crate) keyid: String,
-    pub(crate) key: PublicKey,
-}
-
 /// What a holder did with a file.
 enum Holder {
     Signed,
@@ -189,17 +182,16 @@ pub(crate) fn refuse<'a>(
     role: &str,
     signers: &Signers,
     signed: Signed<'_>,
-    retired: &[Retired],
+    retired: &Retired,
     others: impl Iterator<Item = (String, Delegator<'a>)>,
 ) -> TufError {
     if let Some(downgrade) = signers.downgrade(role) {
         return downgrade;
     }
     let listed = |keyid: &String| signers.signed.contains(keyid) || signers.unsigned.contains(keyid);
-    let former = retired.iter().filter(|former| former.role == role && !listed(&former.keyid));
-    for former in former {
-        if signed.is_by(&former.keyid, &former.key) {
-            return TufError::KeyRevoked { role: role.to_owned(), keyid: former.keyid.clone() };
+    for (keyid, key) in retired.of(role).filter(|(keyid, _)| !listed(keyid)) {
+        if signed.is_by(keyid, key) {
+            return TufError::KeyRevoked { role: role.to_owned(), keyid: keyid.clone() };
         }
     }
     if signers.signed.is_empty() {

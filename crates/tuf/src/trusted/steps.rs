@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use countersign_crypto::PublicKey;
 
-use super::signatures::{Retired, refuse, signed};
+use super::signatures::{refuse, signed};
 use super::{Delegator, Held, Loaded, Signers, TrustedSet, Update};
 use crate::error::TufError;
-use crate::limits::MAX_KEYS;
 use crate::metadata::{
-    Envelope, Key, MetaFile, ROOT, Role, RoleKeys, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, TOP_LEVEL,
-    Targets, Timestamp,
+    Envelope, Key, MetaFile, ROOT, Role, RoleKeys, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, Targets,
+    Timestamp,
 };
 
 /// A listed file that is refused, and the file itself if it is an older one that is well signed.
@@ -42,7 +41,7 @@ impl TrustedSet {
             return Err(TufError::RootVersion { want, got: next.signed.version() });
         }
         let rotated = [TIMESTAMP, SNAPSHOT].iter().any(|role| !outlives(role, self.root(), &next.signed));
-        self.retire(&next.signed);
+        self.retired.add_root(&self.root.signed, &next.signed);
         self.root = Arc::new(next);
         self.signers.insert(ROOT.to_owned(), signers);
         self.targets.clear();
@@ -249,15 +248,8 @@ impl TrustedSet {
     /// and that its successor does not are former keys.
     fn remember(&mut self, role: &str, older: &Targets) {
         self.raise_floor(role, older.version());
-        let Some(delegations) = older.delegations() else {
-            return;
-        };
-        for delegated in delegations.roles() {
-            for keyid in &delegated.keys.keyids {
-                if let Some(key) = delegations.keys().get(keyid).and_then(Key::usable) {
-                    self.retire_key(&delegated.name, keyid, key);
-                }
-            }
+        if let Some(delegations) = older.delegations() {
+            self.retired.add_delegations(delegations);
         }
     }
 
@@ -280,34 +272,6 @@ impl TrustedSet {
                 Err(by_old.downgrade(ROOT).unwrap_or(error))
             }
             _ => Err(refuse(ROOT, &by_old, signed, &self.retired, self.known_roles())),
-        }
-    }
-
-    /// Remembers the keys that `next` takes from a role, to name them if they sign again (attack M22).
-    fn retire(&mut self, next: &Root) {
-        for role in TOP_LEVEL {
-            let Some(listed) = self.root.signed.role_keys(role).cloned() else {
-                continue;
-            };
-            for keyid in &listed.keyids {
-                let stays = next.role_keys(role).is_some_and(|keys| keys.keyids.contains(keyid));
-                let known = self.retired.iter().any(|former| former.role == role && former.keyid == *keyid);
-                let key = self.root.signed.keys().get(keyid).and_then(Key::usable);
-                if let (false, false, Some(key)) = (stays, known, key) {
-                    self.retired.push(Retired {
-                        role: role.to_owned(),
-                        keyid: keyid.clone(),
-                        key: key.clone(),
-                    });
-                }
-            }
-        }
-    }
-
-    fn retire_key(&mut self, role: &str, keyid: &str, key: &PublicKey) {
-        let known = self.retired.iter().any(|former| former.role == role && former.keyid == keyid);
-        if !known && self.retired.len() < MAX_KEYS {
-            self.retired.push(Retired { role: role.to_owned(), keyid: keyid.to_owned(), key: key.clone() });
         }
     }
 
