@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use countersign_base::Timestamp;
+use countersign_base::name::KeyName;
 use countersign_crypto::{Algorithm, KeyError, PublicKey, SEED_BYTES, SecretKey, Signer};
 use countersign_store::{Disk, RealDisk};
 use zeroize::Zeroizing;
@@ -13,7 +14,6 @@ use crate::ask::Asker;
 use crate::error::KeysError;
 use crate::files::{self, Access};
 use crate::info::{Document, DocumentError, KeyInfo, NewKey};
-use crate::name::KeyName;
 use crate::passphrase::Protection;
 use crate::place::{self, Place};
 use crate::{seal, secret};

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use countersign_base::code::{self, Class, Code, Explain};
+use countersign_base::name::{KeyName, NameError};
 use countersign_base::text::escape;
 use countersign_base::{Sha256Digest, Timestamp};
 use countersign_crypto::{Algorithm, KeyError, PublicKey};
@@ -11,7 +12,6 @@ use countersign_log::LogError;
 use countersign_store::StoreError;
 
 use crate::lifecycle::{Mark, MarkKind};
-use crate::name::KeyName;
 use crate::place::PlaceError;
 use crate::seal::MAX_WORK_FACTOR;
 
@@ -42,15 +42,18 @@ pub enum KeysError {
         dir: PathBuf,
     },
     /// A name that cannot be a key's.
-    #[error("key name `{}` cannot be used: {reason}", escape(.name))]
-    Name {
-        /// The name, shortened.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Text that names no stage.
+    #[error("`{}` is not a stage of a key", escape(.text))]
+    Stage {
+        /// The text, shortened.
+        text: String,
     },
-    /// A holder that is empty, too long or not printable.
-    #[error("a key's holder must be 1 to 128 bytes of text on one line")]
+    /// A holder whom metadata could not name.
+    #[error(
+        "a key's holder must be named by 1 to 64 characters of printable ASCII, without spaces at its ends"
+    )]
     Holder,
     /// A file that is not what its name says.
     #[error("{} is not a valid key file: {reason}", shown(.path))]
@@ -249,7 +252,7 @@ impl Explain for KeysError {
         match self {
             Self::NoDirectory { .. } | Self::NotFound { .. } => code::KEY_NOT_FOUND,
             Self::Exists { .. } => code::KEY_EXISTS,
-            Self::Name { .. } | Self::Holder => code::NAME_INVALID,
+            Self::Name(_) | Self::Stage { .. } | Self::Holder => code::NAME_INVALID,
             Self::Malformed { .. } | Self::WorkFactor { .. } => code::KEY_MALFORMED,
             Self::Key { source, .. } | Self::Make(source) => source.code(),
             Self::TooMany { .. } => code::LIMIT_EXCEEDED,

@@ -4,16 +4,13 @@ use core::fmt;
 use core::str::FromStr;
 
 use countersign_base::Timestamp;
-use countersign_base::name::ProductName;
+use countersign_base::name::{KeyName, ProductName, is_holder};
 use countersign_crypto::{Algorithm, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::error::KeysError;
-use crate::name::KeyName;
 use crate::place::Place;
 
-/// Longest holder, in bytes.
-pub const MAX_HOLDER_BYTES: usize = 128;
 /// Longest time between two rotations, in days.
 pub const MAX_CADENCE_DAYS: u32 = 36_500;
 
@@ -86,10 +83,8 @@ impl FromStr for Stage {
     /// # Errors
     /// `name-invalid`.
     fn from_str(text: &str) -> Result<Self, KeysError> {
-        Self::ALL.into_iter().find(|stage| stage.name() == text).ok_or_else(|| KeysError::Name {
-            name: text.chars().take(80).collect(),
-            reason: "it is not a stage of a key",
-        })
+        let found = Self::ALL.into_iter().find(|stage| stage.name() == text);
+        found.ok_or_else(|| KeysError::Stage { text: text.chars().take(80).collect() })
     }
 }
 
@@ -261,7 +256,7 @@ impl TryFrom<Document> for KeyInfo {
 }
 
 fn check_holder(holder: &str) -> Result<&str, KeysError> {
-    if is_line(holder, MAX_HOLDER_BYTES) { Ok(holder) } else { Err(KeysError::Holder) }
+    if is_holder(holder) { Ok(holder) } else { Err(KeysError::Holder) }
 }
 
 /// Whether it is one line, of 1 to `limit` bytes, that shows as what it is.

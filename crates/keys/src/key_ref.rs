@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use countersign_base::Timestamp;
+use countersign_base::name::KeyName;
 use countersign_crypto::Signer;
 
 use crate::ask::Asker;
 use crate::dir::KeyDir;
 use crate::error::KeysError;
 use crate::info::KeyInfo;
-use crate::name::KeyName;
 use crate::place::{self, Place};
 
 /// A key as the command line names it: the path of a `NAME.key` or `NAME.pub` file, or a place such as `pkcs11:...`.

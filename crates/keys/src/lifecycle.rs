@@ -7,13 +7,13 @@
 use core::fmt;
 
 use countersign_base::Timestamp;
+use countersign_base::name::KeyName;
 use serde::{Deserialize, Serialize};
 
 use crate::dir::KeyDir;
 use crate::error::KeysError;
 use crate::files::{self, Access};
 use crate::info::{KeyInfo, is_line};
-use crate::name::KeyName;
 
 /// Longest reason, in bytes.
 pub const MAX_WHY_BYTES: usize = 512;

@@ -6,11 +6,11 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use age::{DecryptError, Decryptor, Encryptor, scrypt};
+use countersign_base::name::KeyName;
 use zeroize::Zeroizing;
 
 use crate::error::KeysError;
 use crate::files::MAX_KEY_FILE_BYTES;
-use crate::name::KeyName;
 use crate::passphrase::Passphrase;
 
 /// log2 of scrypt's N for new files: with r = 8 and p = 1, 128 MiB of memory and about a third of a second.
