@@ -30,6 +30,8 @@ use ledger::{Batch, Ledger, Logged};
 pub const MAX_SUBMISSIONS: usize = 65_536;
 /// The folder of documents in the log's private folder.
 const DOCUMENTS: &str = "documents";
+/// Entries that are remembered until they are in tiles: at most 8 MiB, some hundred KiB in practice.
+const MAX_RECENT: usize = 256;
 
 /// A metadata file that somebody wants logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +57,38 @@ pub struct Admitted {
     pub leaf: Vec<u8>,
 }
 
+/// Where admitted entries go: a log that is open.
+pub trait Entries {
+    /// Makes entries durable, all or none, and returns the index of each.
+    ///
+    /// # Errors
+    /// As [`Sequencer::append`].
+    fn append(&mut self, entries: Vec<Vec<u8>>, now: Timestamp) -> Result<Vec<u64>, LogError>;
+
+    /// The entry with this index.
+    ///
+    /// # Errors
+    /// As [`Sequencer::entry`].
+    fn entry(&self, index: u64) -> Result<Vec<u8>, LogError>;
+}
+
+impl Entries for Sequencer {
+    fn append(&mut self, entries: Vec<Vec<u8>>, now: Timestamp) -> Result<Vec<u64>, LogError> {
+        Self::append(self, &entries, now)
+    }
+
+    fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
+        Self::entry(self, index)
+    }
+}
+
 /// What the log has admitted, and the judgement of what comes next.
 #[derive(Debug)]
 pub struct Admission {
     documents: Dir,
     ledger: Ledger,
+    /// The latest entries, which may not be in tiles yet, by index.
+    recent: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Admission {
@@ -88,7 +117,7 @@ impl Admission {
         })?;
         let read = |leaf: &Leaf| read_document(&documents, leaf);
         let ledger = Ledger::rebuild(&leaves, &read, now)?;
-        Ok(Self { documents, ledger })
+        Ok(Self { documents, ledger, recent: BTreeMap::new() })
     }
 
     /// Admits documents, in this order, all or none: the entries are durable in `log` when this returns.
@@ -101,7 +130,7 @@ impl Admission {
     /// `log-entry-malformed`, `limit-exceeded`: then nothing was logged. Others as in [`Sequencer::append`].
     pub fn admit(
         &mut self,
-        log: &mut Sequencer,
+        log: &mut impl Entries,
         submissions: &[Submission],
         now: Timestamp,
     ) -> Result<Vec<Admitted>, LogError> {
@@ -110,20 +139,24 @@ impl Admission {
             self.documents.put_if_absent(&digest.to_string(), &submission.bytes)?;
         }
         let entries: Vec<Vec<u8>> = batch.fresh().iter().map(|(_, leaf)| leaf.encode()).collect();
-        let indices = log.append(&entries, now)?;
+        let indices = if entries.is_empty() { Vec::new() } else { log.append(entries.clone(), now)? };
         let fresh = batch.finish(&indices);
         self.ledger.take(fresh);
 
-        let mut leaves: BTreeMap<u64, Vec<u8>> = indices.into_iter().zip(entries).collect();
+        let keep = MAX_RECENT.max(entries.len());
+        self.recent.extend(indices.into_iter().zip(entries));
         let mut admitted = Vec::with_capacity(submissions.len());
         for ((version, digest), submission) in places.into_iter().zip(submissions) {
             let logged = self.ledger.find(&submission.role, version).ok_or(LogError::Stopped)?;
-            let leaf = match leaves.remove(&logged.index) {
-                Some(leaf) => leaf,
+            let leaf = match self.recent.get(&logged.index) {
+                Some(leaf) => leaf.clone(),
                 None => log.entry(logged.index)?,
             };
             let (role, index) = (submission.role.clone(), logged.index);
             admitted.push(Admitted { role, version, sha256: digest, index, leaf });
+        }
+        while self.recent.len() > keep {
+            self.recent.pop_first();
         }
         Ok(admitted)
     }
