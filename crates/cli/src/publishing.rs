@@ -63,7 +63,7 @@ pub(crate) fn publish<T>(
     site: &Site,
     act: impl FnOnce(&mut Publisher<'_>) -> Result<T, PublishError>,
 ) -> Result<T, CliError> {
-    let mut connect = |witness: &PolicyWitness| connect(witness);
+    let mut connect = |witness: &PolicyWitness| -> Box<dyn Cosigner> { connect(witness) };
     let mut publisher = Publisher::new(repository, keys, site.now, passphrases.asker(), &mut connect);
     let done = act(&mut publisher);
     done.map_err(|error| passphrases.advise(error.into()))
@@ -94,7 +94,7 @@ pub(crate) fn witness(text: &str) -> Result<WitnessSpec, CliError> {
 }
 
 /// The HTTP client of a witness that the policy gives a URL.
-pub(crate) fn connect(witness: &PolicyWitness) -> Box<dyn Cosigner> {
+pub(crate) fn connect(witness: &PolicyWitness) -> Box<dyn Cosigner + Send> {
     let name = witness.key.name().to_owned();
     let url = witness.url.as_ref().and_then(|url| url.as_str()).unwrap_or_default();
     match url.parse::<BaseUrl>() {

@@ -35,7 +35,13 @@ impl Refusal {
 
     /// More work is waiting than is done in a moment.
     pub(crate) fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_LIMIT, "the log is busy; try again")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_BUSY, "the log is busy; try again")
+    }
+
+    /// As many large bodies are being read as there is memory for.
+    pub(crate) fn no_memory() -> Self {
+        let message = "too many large bodies are being sent at once; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_LIMIT, message)
     }
 
     /// The log has stopped, or is being stopped.
@@ -98,8 +104,17 @@ impl From<&LogError> for Refusal {
         {
             return Self::new(status(code), code, message);
         }
+        if code == code::LOG_BUSY {
+            return Self::busy();
+        }
         // What is wrong on our side is told to the operator, and to the submitter only by its code.
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "the log cannot take entries now")
+    }
+}
+
+impl From<LogError> for Refusal {
+    fn from(error: LogError) -> Self {
+        Self::from(&error)
     }
 }
 

@@ -50,7 +50,7 @@ impl Budget {
         .ok_or_else(|| Refusal::too_large(limit))?;
         let place = match expected {
             0..=SMALL_BYTES => None,
-            large => Some(self.take(large).ok_or_else(Refusal::busy)?),
+            large => Some(self.take(large).ok_or_else(Refusal::no_memory)?),
         };
         // Also an error of the connection, which nobody reads the answer of.
         let bytes = to_bytes(body, limit).await.map_err(|_| Refusal::too_large(limit))?;

@@ -15,29 +15,54 @@ mod body;
 mod line;
 mod reads;
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::ALLOW;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use countersign_base::code;
+use countersign_base::code::{self, Code, Explain};
 use countersign_base::text::percent_decode;
-use countersign_log::{LogError, MAX_ENTRY_BYTES, Submission};
+use countersign_log::{
+    Admission, Log, LogError, MAX_ENTRY_BYTES, Publication, Sequencer, Settings, Submission,
+};
 use countersign_tlog::VerifierKey;
 use countersign_tuf::limits::{MAX_ROLE_NAME_BYTES, MAX_TARGETS_BYTES};
 use serde_json::json;
 
 use crate::ServeError;
-use crate::listen::{Listening, Until, run};
+use crate::listen::{Listening, StopHandle, Until, run, stop};
 use crate::rekor;
 use crate::repository::plain;
+use crate::witness::Clock;
 pub(crate) use answer::{Refusal, fresh, json_document};
 pub(crate) use body::Budget;
 pub(crate) use line::Line;
-pub use line::LogParts;
 use reads::Reads;
+
+/// How often it is looked whether the log has failed.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a log's server is made of.
+pub struct LogParts {
+    /// The log, open.
+    pub log: Sequencer,
+    /// Its public folder.
+    pub public: PathBuf,
+    /// What it takes.
+    pub admits: Admits,
+    /// What it has admitted, for a log that takes metadata.
+    pub admission: Option<Admission>,
+    /// Who must cosign.
+    pub publication: Publication,
+    /// Bounds and intervals.
+    pub settings: Settings,
+    /// The clock.
+    pub clock: Clock,
+}
 
 /// What a log takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +76,7 @@ pub enum Admits {
 }
 
 /// One log's server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) line: Line,
     pub(crate) key: Arc<VerifierKey>,
@@ -67,31 +92,62 @@ pub enum ServeLogError {
     /// It could not listen, or the system refused something.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The log could not be started.
+    #[error(transparent)]
+    Start(#[from] LogError),
     /// The log failed; nothing was acknowledged after that.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(Arc<LogError>),
+}
+
+impl Explain for ServeLogError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Serve(error) => error.code(),
+            Self::Start(error) => error.code(),
+            Self::Log(error) => error.code(),
+        }
+    }
+
+    fn fix(&self) -> Option<String> {
+        match self {
+            Self::Serve(error) => error.fix(),
+            Self::Start(error) => error.fix(),
+            Self::Log(error) => error.fix(),
+        }
+    }
 }
 
 /// Serves a log until told to stop. Blocks the calling thread. When it ends, all that it acknowledged is in the log.
 ///
 /// # Errors
 /// `serve-failed`; or what the log failed with.
-pub fn serve_log(
-    parts: LogParts,
-    admits: Admits,
-    listening: Listening,
-    until: Until,
-) -> Result<(), ServeLogError> {
+pub fn serve_log(parts: LogParts, listening: Listening, until: Until) -> Result<(), ServeLogError> {
     let budget = Budget::default();
     let reads = Reads::new(&parts.public, budget.clone());
-    let key = Arc::new(line::key(&parts.log));
-    let (line, worker, failed) = Line::start(parts).map_err(ServeError::System)?;
-    let site = Site { line, key, budget, admits, reads };
-    let app = Router::new().fallback(answer).with_state(site);
-    let served = run(app, listening, until.or(failed));
-    // The site went with the server, so the thread ends when its queue is empty.
-    worker.finish()?;
-    Ok(served?)
+    let key = Arc::new(parts.log.key().verifier().clone());
+    let log = Log::start(parts.log, parts.publication, parts.settings, Arc::clone(&parts.clock))?;
+    let log = Arc::new(log);
+    let line = Line::new(Arc::clone(&log), parts.admission, parts.clock);
+    let (failed, stopped) = stop();
+    watch(line.clone(), failed).map_err(ServeError::System)?;
+    let site = Site { line, key, budget, admits: parts.admits, reads };
+    let served = run(Router::new().fallback(answer).with_state(site), listening, until.or(stopped));
+    match log.stop() {
+        Some(failure) => Err(ServeLogError::Log(failure)),
+        None => Ok(served?),
+    }
+}
+
+/// Stops the server when the log has failed. Ends with the process, or then.
+fn watch(line: Line, failed: StopHandle) -> std::io::Result<()> {
+    let work = move || {
+        while line.status().failure.is_none() {
+            std::thread::sleep(WATCH_INTERVAL);
+        }
+        failed.stop();
+    };
+    std::thread::Builder::new().name("log-watch".to_owned()).spawn(work).map(drop)
 }
 
 async fn answer(State(site): State<Site>, request: Request) -> Response {
@@ -111,11 +167,10 @@ async fn answer(State(site): State<Site>, request: Request) -> Response {
         rekor::PATH => closed("this log takes no hashed records").into_rpc_response(),
         _ => match path.strip_prefix("/metadata/") {
             Some(_) if !post => only_post(),
-            Some(role) if site.admits == Admits::Metadata => {
+            Some(role) => {
                 let role = role.to_owned();
                 metadata(&site, &role, request).await.unwrap_or_else(Refusal::into_response)
             }
-            Some(_) => closed("this log takes no metadata").into_response(),
             None => {
                 // Rekor's clients read below the prefix that they write to.
                 let path = path.strip_prefix(rekor::READ_PREFIX).unwrap_or(path);
@@ -130,6 +185,10 @@ fn closed(why: &str) -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, code::LOG_ENTRY_UNAUTHORISED, why)
 }
 
+fn no_metadata() -> Refusal {
+    closed("this log takes no metadata")
+}
+
 fn only_post() -> Response {
     plain(StatusCode::METHOD_NOT_ALLOWED, &[(ALLOW, "POST")])
 }
@@ -140,7 +199,7 @@ async fn add(site: &Site, request: Request) -> Result<Response, Refusal> {
     if body.bytes.is_empty() {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, code::LOG_ENTRY_MALFORMED, "the entry is empty"));
     }
-    let index = site.line.add(body.bytes.to_vec()).await?;
+    let index = site.line.add(body.bytes.to_vec()).await?.index;
     Ok(fresh(StatusCode::OK, "text/plain; charset=utf-8", index.to_string().into_bytes()))
 }
 
@@ -149,10 +208,13 @@ async fn metadata(site: &Site, role: &str, request: Request) -> Result<Response,
     let role = Some(role).filter(|role| role.len() <= MAX_ROLE_NAME_BYTES);
     let role = role.and_then(|role| String::from_utf8(percent_decode(role)?).ok());
     let role = role.filter(|role| !role.is_empty()).ok_or_else(|| malformed("the role's name is not one"))?;
+    if site.admits != Admits::Metadata {
+        return Err(no_metadata());
+    }
     let (head, body) = request.into_parts();
     let body = site.budget.read(&head.headers, body, MAX_TARGETS_BYTES).await?;
     let submission = Submission { role, bytes: body.bytes.to_vec() };
-    let admitted = site.line.admit(submission).await?;
+    let admitted = site.line.admit(submission).await.ok_or_else(no_metadata)??;
     let leaf = rekor::base64(&admitted.leaf);
     let document = json!({
         "role": admitted.role,

@@ -41,7 +41,7 @@ async fn log(site: &Site, request: Request) -> Result<LogEntry, Refusal> {
     if body.len() > MAX_ENTRY_BYTES {
         return Err(Refusal::too_large(MAX_ENTRY_BYTES));
     }
-    let index = site.line.add(body.clone()).await?;
+    let index = site.line.add(body.clone()).await?.index;
     let published = site.line.published(index).await?;
     let checkpoint = published.signed.checkpoint();
     let (size, root) = (checkpoint.size(), *checkpoint.root());
@@ -54,7 +54,8 @@ async fn log(site: &Site, request: Request) -> Result<LogEntry, Refusal> {
             "the proof does not verify",
         )
     })?;
-    let inclusion = Inclusion { size, root, path, checkpoint: published.note.clone() };
+    let inclusion =
+        Inclusion { size, root, path, checkpoint: String::from_utf8_lossy(&published.bytes).into_owned() };
     Ok(LogEntry { index, log_id: log_id(&site.key), body, inclusion })
 }
 

@@ -159,7 +159,8 @@ pub(crate) fn keys_folder(dir: &Path) -> PathBuf {
 
 /// Connects to the witnesses of a policy.
 pub(crate) fn connect(policy: Option<&Policy>) -> Vec<Box<dyn Cosigner>> {
-    policy.map_or(&[][..], Policy::witnesses).iter().map(publishing::connect).collect()
+    let witnesses = policy.map_or(&[][..], Policy::witnesses).iter();
+    witnesses.map(|witness| -> Box<dyn Cosigner> { publishing::connect(witness) }).collect()
 }
 
 fn invalid() -> PolicyError {

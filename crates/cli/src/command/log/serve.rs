@@ -3,15 +3,21 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use countersign_base::Timestamp;
-use countersign_server::{Listening, LogParts, ServeLogError, Until, serve_log};
+use countersign_log::{Publication, Settings};
+use countersign_server::{Listening, LogParts, Until, serve_log};
 use serde_json::json;
 
-use super::local::{Admit, LocalArgs, LocalLog, connect};
+use super::local::{Admit, LocalArgs, LocalLog};
 use crate::error::CliError;
+use crate::publishing;
 use crate::site::{self, Site};
+
+/// How often a tree that does not grow is cosigned again, so that readers see that it is fresh.
+const RENEW: Duration = Duration::from_secs(3600);
 
 /// Run a log: takes entries over HTTP, and serves its checkpoint and tiles
 ///
@@ -52,13 +58,15 @@ pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
     let start = site.now;
     // A clock that breaks while serving must not go back before the start.
     let clock = Arc::new(move || -> Timestamp { site::now().map_or(start, |now| now.max(start)) });
-    let asked = policy.clone();
-    let connect = Box::new(move || connect(asked.as_ref()));
-    let parts = LogParts { log, public, admission, connect, policy, clock };
-    match serve_log(parts, admits.admits(), listening, Until::Interrupted) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(ServeLogError::Serve(error)) => Err(error.into()),
-        Err(ServeLogError::Log(error)) => Err(error.into()),
-        Err(other) => Err(CliError::new(countersign_base::code::INTERNAL_ERROR, other.to_string())),
-    }
+    let publication = match policy {
+        None => Publication::Unwitnessed,
+        Some(policy) => {
+            let cosigners = policy.witnesses().iter().map(publishing::connect).collect();
+            Publication::Witnessed { policy, cosigners }
+        }
+    };
+    let settings = Settings { renew: Some(RENEW), ..Settings::default() };
+    let parts = LogParts { log, public, admits: admits.admits(), admission, publication, settings, clock };
+    serve_log(parts, listening, Until::Interrupted)?;
+    Ok(ExitCode::SUCCESS)
 }
