@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_store::durable::{self, Staged};
 use countersign_store::{Disk, StoreError};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error::KeysError;
@@ -34,6 +35,14 @@ impl Access {
             Self::Everyone => 0o644,
         }
     }
+}
+
+/// The bytes of a document's file at `path`: JSON for people, with a line end.
+pub(crate) fn json(document: &impl Serialize, path: &Path) -> Result<Vec<u8>, KeysError> {
+    let malformed = |_| KeysError::Malformed { path: path.to_owned(), reason: "it has no JSON form" };
+    let mut bytes = serde_json::to_vec_pretty(document).map_err(malformed)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// Creates the file, whole and durable. `false` if the name is taken; what is there is left alone.

@@ -116,10 +116,7 @@ impl KeyDir {
             why: mark.why.clone(),
         };
         let path = files::path_in(self.path(), info.name.as_str(), SUFFIX);
-        let malformed = |_| KeysError::Malformed { path: path.clone(), reason: "it has no JSON form" };
-        let mut bytes = serde_json::to_vec_pretty(&document).map_err(malformed)?;
-        bytes.push(b'\n');
-        files::replace(self.disk(), &path, &bytes, Access::Everyone)?;
+        files::replace(self.disk(), &path, &files::json(&document, &path)?, Access::Everyone)?;
         Ok(mark.clone())
     }
 

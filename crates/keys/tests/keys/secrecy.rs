@@ -121,5 +121,8 @@ fn errors_show_foreign_text_escaped() {
     let scene = Scene::new();
     let new = NewKey { name: "\x1b[31mred", ..new("a") };
     let error = scene.keys.create(&new, now(), Protection::Unencrypted).unwrap_err();
-    assert_eq!(error.to_string(), "key name `\\u{1b}[31mred` cannot be used: it must begin with a letter or digit");
+    assert_eq!(
+        error.to_string(),
+        "key name `\\u{1b}[31mred` cannot be used: it must begin with a letter or digit"
+    );
 }
