@@ -1,6 +1,7 @@
 //! Test fixtures: public vectors, simulators and fault injection. A dev-dependency only.
 #![forbid(unsafe_code)]
 
+mod absent;
 pub mod faulty_disk;
 pub mod hostile;
 pub mod mldsa;

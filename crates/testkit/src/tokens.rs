@@ -1,6 +1,4 @@
 //! What holds keys outside this process, for tests: SoftHSM2 tokens, a real SSH agent, a remote signer.
-//!
-//! With `CI=true` a missing program fails the test; elsewhere the test says what it did not run and passes.
 
 mod remote_signer;
 mod softhsm;
@@ -8,6 +6,8 @@ mod ssh_agent;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::absent::{self, on_search_path};
 
 pub use remote_signer::{Behaviour, Heard, RemoteSigner};
 pub use softhsm::{Fault, PIN, Shim, SoftHsm, Token, with_softhsm};
@@ -17,21 +17,9 @@ pub use ssh_agent::SshAgent;
 fn installed(what: &str, package: &str, candidates: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
     let found = candidates.into_iter().find(|path| path.is_file());
     if found.is_none() {
-        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!ci, "`{what}` is not installed: apt-get install {package}");
-        #[expect(clippy::print_stderr, reason = "a test run must say what it left out")]
-        {
-            eprintln!("not run: `{what}` is not installed (apt-get install {package})");
-        }
+        absent::note(&format!("`{what}` is not installed"), &format!("apt-get install {package}"));
     }
     found
-}
-
-/// Where a program may be: among the peers that `cargo xtask peers` has set up, or installed.
-fn on_search_path(name: &str) -> Vec<PathBuf> {
-    let peers = std::env::var_os("COUNTERSIGN_PEERS").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    peers.into_iter().chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).collect()
 }
 
 /// Runs `command` to its end and gives what it printed.
