@@ -173,6 +173,14 @@ pub enum PublishError {
         /// Why.
         reason: &'static str,
     },
+    /// Nobody says who proposes a change that needs another person than its proposer.
+    #[error("changes of `{}` need another person than their proposer, and nobody says who proposes this one", escape(.product))]
+    ProposerUnnamed {
+        /// The product.
+        product: String,
+        /// Its signers.
+        signers: Vec<String>,
+    },
     /// A proposal's directory is incomplete, or something in it is not what a proposal has.
     #[error("{} is not part of a whole proposal: {reason}", shown(.path))]
     ProposalMalformed {
@@ -194,6 +202,16 @@ pub enum PublishError {
     ApprovalInvalid {
         /// What is wrong, safe on a terminal.
         what: String,
+    },
+    /// Somebody who signed a proposal has lost their say since, by which it is stale too.
+    #[error("{} has signed it and has no say in `{}` any more; {stale}", escape(.name), escape(.role))]
+    ApproverRemoved {
+        /// Whose signature.
+        name: String,
+        /// The role.
+        role: String,
+        /// What else was published.
+        stale: Box<PublishError>,
     },
     /// A proposal that can no longer be signed or published.
     #[error("the proposal expired on {expires}")]
@@ -337,10 +355,14 @@ impl Explain for PublishError {
             Self::KeyMissing { .. } => code::KEY_NOT_FOUND,
             Self::Blocked { source, .. } => blocked_code(source),
             Self::SelfCheck(error) => error.code(),
-            Self::ProposalUsage { .. } | Self::AdvisoryMalformed { .. } => code::USAGE,
+            Self::ProposalUsage { .. } | Self::ProposerUnnamed { .. } | Self::AdvisoryMalformed { .. } => {
+                code::USAGE
+            }
             Self::VersionUnknown { .. } => code::INSTALL_VERSION_UNKNOWN,
             Self::ProposalMalformed { .. } => code::PROPOSAL_MALFORMED,
-            Self::ProposalBase { .. } | Self::ApprovalInvalid { .. } => code::APPROVAL_INVALID,
+            Self::ProposalBase { .. } | Self::ApprovalInvalid { .. } | Self::ApproverRemoved { .. } => {
+                code::APPROVAL_INVALID
+            }
             Self::ProposalExpired { .. } => code::PROPOSAL_EXPIRED,
             Self::ProposalStale { .. } | Self::ProposalPublished { .. } => code::PROPOSAL_STALE,
             Self::ApprovalsMissing { .. } => code::PUBLISH_THRESHOLD_NOT_MET,
@@ -398,6 +420,13 @@ impl Explain for PublishError {
             Self::ApprovalsMissing { missing, .. } if !missing.is_empty() => {
                 Some(format!("who has not signed: {}", people(missing)))
             }
+            Self::ProposerUnnamed { signers, .. } => {
+                Some(format!("name them with `--by NAME`; the signers are {}", people(signers)))
+            }
+            Self::ApproverRemoved { .. } => Some(
+                "make it again with `countersign proposal rebase`, and have those sign it who still have a say"
+                    .to_owned(),
+            ),
             Self::ProposalStale { .. } => {
                 Some("make it again on today's metadata with `countersign proposal rebase`".to_owned())
             }

@@ -153,7 +153,8 @@ fn check_signers(intent: &ProductIntent) -> Result<(), PublishError> {
     if threshold == 0 || threshold as usize > keys {
         return Err(PublishError::Threshold { threshold, keys });
     }
-    let people: BTreeSet<&str> = intent.signers.iter().map(|member| member.holder.as_str()).collect();
+    let people: BTreeSet<String> =
+        intent.signers.iter().map(|member| member.holder.to_ascii_lowercase()).collect();
     if intent.separation && (people.len() < 2 || people.len() < threshold as usize) {
         let reason =
             "the rule of separation needs signers of at least two people, and as many as the threshold";

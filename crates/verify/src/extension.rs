@@ -96,7 +96,8 @@ pub(crate) fn floor(product: &str, role: &Targets) -> Result<Option<Version>, Ve
 
 /// Holds a version of a product's file to the rule of separation, where top-level targets ask for it: the keys that
 /// signed, `signed` by id, belong to as many people as the threshold asks for keys, and one of these people is not the
-/// proposer. Keys whose holder is not named are nobody's.
+/// proposer. Keys whose holder is not named are nobody's. Names that differ in case alone are of one person: it takes no
+/// ill will to write `Alice` once and `alice` another time.
 ///
 /// # Errors
 /// `approval-self`, `tuf-malformed`.
@@ -110,10 +111,11 @@ pub fn check_separation(
     if !separation(targets, product)? {
         return Ok(());
     }
-    let people: BTreeSet<&str> = signed.iter().filter_map(|keyid| holder(targets, keyid)).collect();
+    let people: BTreeSet<String> =
+        signed.iter().filter_map(|keyid| holder(targets, keyid)).map(str::to_ascii_lowercase).collect();
     let broken = |rule| VerifyError::Separation { product: product.to_owned(), rule };
     let Some(proposer) = proposer(role) else { return Err(broken("it does not say who proposed it")) };
-    if people.iter().all(|person| *person == proposer) {
+    if people.iter().all(|person| person.eq_ignore_ascii_case(proposer)) {
         return Err(broken("whoever proposes a change cannot be the only one to approve it"));
     }
     if people.len() < threshold as usize {

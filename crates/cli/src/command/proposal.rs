@@ -187,8 +187,11 @@ impl Report for Shown {
         let mut lines = self.text.clone();
         lines.push(String::new());
         lines.push(match &self.trusted_as {
-            Some(name) => format!("the repository is the one that this machine trusts as `{name}`"),
-            None => "compare the repository's anchor with the one that you know".to_owned(),
+            Some(name) => format!("repository {}, trusted here", escape(name)),
+            None => format!(
+                "warning: this machine does not know the repository {}; compare the anchor with the one you were given",
+                self.repository
+            ),
         });
         if self.is_asked {
             return lines;

@@ -10,13 +10,13 @@ use countersign_base::code;
 use crate::lab::{Lab, Run, program};
 
 /// A repository whose product `node` alice, bob and carol sign, two of them each time.
-struct Team {
-    lab: Lab,
+pub(crate) struct Team {
+    pub(crate) lab: Lab,
     anchor: String,
 }
 
 /// Copies a folder and all in it.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let (path, name) = (entry.as_ref().unwrap().path(), entry.unwrap().file_name());
@@ -29,7 +29,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 impl Team {
-    fn new(options: &[&str]) -> Self {
+    pub(crate) fn new(options: &[&str]) -> Self {
         let lab = Lab::new();
         let mut team = Self { lab, anchor: String::new() };
         let (repo, keys) = (team.path("repo"), team.path("keys"));
@@ -50,18 +50,18 @@ impl Team {
         team
     }
 
-    fn run(&self, args: &[&str]) -> Run {
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
         self.lab.run_with(args, |command| {
             command.current_dir(self.lab.path(""));
         })
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.lab.path(name).to_str().unwrap().to_owned()
     }
 
     /// A new key in somebody's folder.
-    fn key(&self, person: &str, name: &str, stage: &str) {
+    pub(crate) fn key(&self, person: &str, name: &str, stage: &str) {
         let keys = self.path(person);
         let product: &[&str] = if stage == "release" { &["--product", "node"] } else { &[] };
         let new =
@@ -69,67 +69,67 @@ impl Team {
         self.run(&[&new[..], product].concat()).ok();
     }
 
-    fn public(&self, person: &str, key: &str) -> String {
+    pub(crate) fn public(&self, person: &str, key: &str) -> String {
         format!("{}/{key}.pub", self.path(person))
     }
 
     /// `propose` by dave; the folder that it made.
     #[track_caller]
-    fn propose(&self, args: &[&str]) -> String {
+    pub(crate) fn propose(&self, args: &[&str]) -> String {
         let run = self.try_propose(args).ok();
         run.json()["proposal"].as_str().unwrap().to_owned()
     }
 
-    fn try_propose(&self, args: &[&str]) -> Run {
+    pub(crate) fn try_propose(&self, args: &[&str]) -> Run {
         self.run(&[&["propose"], args, &["--by", "dave"]].concat())
     }
 
-    fn write_program(&self, content: &[u8]) {
+    pub(crate) fn write_program(&self, content: &[u8]) {
         fs::write(self.lab.path("node"), content).unwrap();
         fs::set_permissions(self.lab.path("node"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// A release with a program of that version.
-    fn release(&self, version: &str) -> String {
+    pub(crate) fn release(&self, version: &str) -> String {
         self.write_program(&program(version));
         self.propose(&["release", "repo", "node", version, "node", "--platform", "linux/amd64"])
     }
 
-    fn try_sign(&self, proposal: &str, person: &str, key: &str) -> Run {
+    pub(crate) fn try_sign(&self, proposal: &str, person: &str, key: &str) -> Run {
         self.run(&["sign", proposal, "--key", &format!("{person}/{key}.key")])
     }
 
     /// Signs with the keys of somebody's folder.
     #[track_caller]
-    fn sign(&self, proposal: &str, person: &str, keys: &[&str]) {
+    pub(crate) fn sign(&self, proposal: &str, person: &str, keys: &[&str]) {
         for key in keys {
             self.try_sign(proposal, person, key).ok();
         }
     }
 
-    fn publish(&self, proposal: &str) -> Run {
+    pub(crate) fn publish(&self, proposal: &str) -> Run {
         self.run(&["publish", "repo", proposal, "--keys", "keys"])
     }
 
     /// Proposes, has alice and bob sign, and publishes a release.
     #[track_caller]
-    fn released(&self, version: &str) {
+    pub(crate) fn released(&self, version: &str) {
         let proposal = self.release(version);
         self.sign(&proposal, "alice", &["alice"]);
         self.sign(&proposal, "bob", &["bob"]);
         self.publish(&proposal).ok();
     }
 
-    fn trust(&self) {
+    pub(crate) fn trust(&self) {
         let url = format!("file://{}", self.path("repo"));
         self.run(&["trust", "add", "acme", &url, &self.anchor]).ok();
     }
 
-    fn node(&self, command: &str) -> Run {
+    pub(crate) fn node(&self, command: &str) -> Run {
         self.lab.node(command)
     }
 
-    fn node_status(&self) -> Run {
+    pub(crate) fn node_status(&self) -> Run {
         self.run(&["status", "acme/node", "--root", "root"])
     }
 }
@@ -321,7 +321,7 @@ fn an_exposed_key_is_revoked_tonight() {
     team.propose(&forged);
     team.sign("forged", "thief", &["alice"]);
     team.publish(&proposal).ok();
-    team.publish("forged").refused(code::PROPOSAL_STALE);
+    team.publish("forged").refused(code::APPROVAL_INVALID);
     team.run(&["proposal", "rebase", "repo", "forged", "--out", "forged-2"]).ok();
     team.try_sign("forged-2", "thief", "alice").refused(code::APPROVAL_INVALID);
     // No client misses anything: what was good before still is.
@@ -409,8 +409,15 @@ fn the_proposals_path_is_the_last_line_and_sign_says_what_it_signs() {
     {
         assert!(signed.contains(part), "{part}: {signed}");
     }
+    // Whether it is for the repository that the person means.
+    let warning = format!("warning: this machine does not know the repository {}", team.anchor);
+    assert!(signed.contains(&warning) && !signed.contains("trusted here"), "{signed}");
+    team.trust();
+    let home = team.path("home");
+    let known = text(&["--home", &home, "sign", path, "--key", "bob/bob.key"]);
+    assert!(known.contains("\nrepository acme, trusted here\n") && !known.contains("warning"), "{known}");
     let shown = fs::read_to_string(team.lab.path(path).join("summary.txt")).unwrap();
-    assert!(shown.contains("needs 2 of 3, has 1: alice"), "{shown}");
+    assert!(shown.contains("needs 2 of 3, has 2: alice, bob"), "{shown}");
 }
 
 /// On a terminal, sign asks, and only a whole `yes` is one.

@@ -270,6 +270,27 @@ impl<'a> Authority<'a> {
             .map_err(PublishError::Separation)
     }
 
+    /// Refuses to take `proposer` for the name of somebody, where it has to be and none of the signers has it.
+    ///
+    /// # Errors
+    /// `usage`.
+    pub(crate) fn check_assumed(&self, proposer: &str, drafts: &[Draft]) -> Result<(), PublishError> {
+        let products = drafts.iter().map(Draft::role).filter(|role| *role != ROOT && *role != TARGETS);
+        for product in products {
+            if !extension::separation(self.targets(), product).map_err(PublishError::Separation)? {
+                continue;
+            }
+            let keyids = self.groups(product).into_iter().flat_map(|group| &group.keys.keyids);
+            let holders: BTreeSet<&str> =
+                keyids.filter_map(|keyid| extension::holder(self.targets(), keyid)).collect();
+            if !holders.iter().any(|holder| holder.eq_ignore_ascii_case(proposer)) {
+                let signers = holders.into_iter().map(str::to_owned).collect();
+                return Err(PublishError::ProposerUnnamed { product: product.to_owned(), signers });
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a key that has no say in any of `drafts`, naming who has.
     pub(crate) fn no_say(&self, key: &PublicKey, drafts: &[Draft]) -> PublishError {
         let missing: BTreeSet<String> = drafts

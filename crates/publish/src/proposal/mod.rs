@@ -246,6 +246,11 @@ impl Proposal {
         Ok(())
     }
 
+    /// Role and key id of each good signature.
+    fn signatures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.drafts.iter().flat_map(|draft| draft.signatures().map(|(keyid, _)| (draft.role(), keyid)))
+    }
+
     /// Puts the good signatures on the drafts.
     fn count(&mut self) -> Result<(), PublishError> {
         let authority = Authority::new(&self.old, &self.drafts)?;

@@ -92,6 +92,7 @@ impl Publisher<'_> {
         let seconds = statement.expires.seconds_since(statement.created);
         let by = ProposedBy {
             proposer: &statement.proposer,
+            is_assumed: false,
             why: &statement.why,
             valid_days: u32::try_from(seconds / 86_400).unwrap_or(super::DEFAULT_VALID_DAYS),
         };
@@ -107,15 +108,16 @@ impl Publisher<'_> {
     /// count.
     ///
     /// # Errors
-    /// `proposal-stale` if the metadata that it builds on is no longer the newest, also when it was published before;
-    /// `proposal-expired`; `publish-threshold-not-met`, or `approval-invalid` if signatures are there that do not
+    /// `proposal-stale` if the metadata that it builds on is no longer the newest, also when it was published before,
+    /// or `approval-invalid` if somebody who signed it has lost their say since; `proposal-expired`; `publish-threshold-not-met`, or `approval-invalid` if signatures are there that do not
     /// count; `approval-self` by the rule of separation; codes of keys, log and witnesses.
     pub fn publish_proposal(&mut self, proposal: &Proposal) -> Result<Publication, PublishError> {
         let site = &self.site;
         let lock = act::lock(&site.layout)?;
         let mut current = Current::read(site)?;
         check_repository(proposal, current.anchor)?;
-        let drafts = check_on(proposal, &mut current, site)?;
+        let drafts = check_on(proposal, &mut current, site);
+        let drafts = drafts.map_err(|error| removed_or(error, proposal, &current))?;
         proposal.check_time(site.now)?;
         let fresh = [ROOT, TARGETS];
         let fresh: Vec<_> =
@@ -164,6 +166,9 @@ impl Publisher<'_> {
         let next = |role: &str| next_version(&site.layout, role, current.version(role));
         fill(&mut statement, &current, site, &next)?;
         let plan = make(&statement, &current, &site.expiries)?;
+        if by.is_assumed {
+            Authority::new(&current, &plan.drafts)?.check_assumed(by.proposer, &plan.drafts)?;
+        }
         write::write(site, &Folder::new(out), &statement, &current, &plan, sources)?;
         Proposal::open_on(std::sync::Arc::clone(&site.disk), out, site.now)
     }
@@ -193,6 +198,28 @@ pub(super) fn fill(
     statement.base = base(current, &drafts);
     statement.versions = drafts.iter().map(|draft| (draft.role().to_owned(), draft.version())).collect();
     Ok(())
+}
+
+/// Of a stale proposal: that somebody who signed it has no say any more comes first. Whoever makes it again would find
+/// out only then.
+fn removed_or(error: PublishError, proposal: &Proposal, current: &Current) -> PublishError {
+    if !matches!(error, PublishError::ProposalStale { .. }) {
+        return error;
+    }
+    match removed(proposal, current) {
+        Ok(Some((name, role))) => PublishError::ApproverRemoved { name, role, stale: Box::new(error) },
+        _ => error,
+    }
+}
+
+/// Who has signed for which role and has no say in it any more.
+fn removed(proposal: &Proposal, current: &Current) -> Result<Option<(String, String)>, PublishError> {
+    // By what was and is published: a say that the proposal itself would bring or end is not one that was lost.
+    let (then, now) = (Authority::new(&proposal.old, &[])?, Authority::new(current, &[])?);
+    let lost =
+        |(role, keyid): &(&str, &str)| then.key(role, keyid).is_some() && now.key(role, keyid).is_none();
+    let found = proposal.signatures().find(lost);
+    Ok(found.map(|(role, keyid)| (then.name(role, keyid), role.to_owned())))
 }
 
 fn check_repository(proposal: &Proposal, anchor: Anchor) -> Result<(), PublishError> {

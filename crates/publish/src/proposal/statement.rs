@@ -71,6 +71,9 @@ pub(crate) struct Base {
 pub struct ProposedBy<'a> {
     /// The holder who proposes it.
     pub proposer: &'a str,
+    /// Whether that name is only what the machine calls its user: under the rule of separation it is taken for nobody,
+    /// unless a signer has it. Somebody who proposes as `asmith` and signs as `alice` would count as two people.
+    pub is_assumed: bool,
     /// Why, for those who sign.
     pub why: &'a str,
     /// Days until it expires, at most [`MAX_VALID_DAYS`].
@@ -80,7 +83,7 @@ pub struct ProposedBy<'a> {
 impl<'a> ProposedBy<'a> {
     /// For [`DEFAULT_VALID_DAYS`].
     pub const fn new(proposer: &'a str, why: &'a str) -> Self {
-        Self { proposer, why, valid_days: DEFAULT_VALID_DAYS }
+        Self { proposer, is_assumed: false, why, valid_days: DEFAULT_VALID_DAYS }
     }
 
     /// Refuses what no proposal can say.

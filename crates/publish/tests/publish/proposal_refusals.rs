@@ -376,7 +376,12 @@ mod d23 {
         leaving.sign(&team.alice).unwrap();
         leaving.sign(&team.carol).unwrap();
         site.publish(&leaving).unwrap();
-        assert_eq!(code(site.publish(&waiting)), "proposal-stale");
+        let error = site.publish(&waiting).unwrap_err();
+        assert_eq!(error.code().name(), "approval-invalid");
+        assert!(
+            error.to_string().starts_with("bob has signed it and has no say in `node` any more; "),
+            "{error}"
+        );
         let mut again = site.rebase(&waiting).unwrap();
         assert_eq!(code(again.sign(&team.bob)), "approval-invalid");
         again.sign(&team.alice).unwrap();

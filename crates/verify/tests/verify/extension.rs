@@ -90,6 +90,10 @@ fn d23_a_change_takes_two_people_where_the_product_says_so() {
     assert_eq!(judged([alice, alice], alice, two()), "approval-self");
     assert_eq!(judged([alice, alice], carol, two()), "approval-self");
     // A key of nobody is nobody's approval.
+    // As somebody else writes the same names.
+    let upper = Some("Alice");
+    assert_eq!(judged([alice, upper], carol, two()), "approval-self");
+    assert_eq!(judged([alice, alice], upper, two()), "approval-self");
     assert_eq!(judged([alice, None], alice, two()), "approval-self");
     assert_eq!(judged([None, None], carol, two()), "approval-self");
     // Nor is a change that nobody has proposed, or whoever looks like alice and is not.

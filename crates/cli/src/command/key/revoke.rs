@@ -42,7 +42,7 @@ pub(super) fn run(args: &RevokeArgs, site: &Site) -> Result<ExitCode, CliError> 
     let dir = KeyDir::open(&args.keys.keys)?;
     let key = dir.find(&args.name)?;
     let replacement = args.replacement.as_deref().map(|text| member::in_folder(text, &dir)).transpose()?;
-    let by = args.propose.by_user();
+    let by = args.propose.by_user()?;
     let intent = Intent::Revoke(RevokeIntent { key: key.public, reason: args.reason.into(), replacement });
     propose(&args.repo, &intent, &format!("revoke-{}", args.name), &by, site)
 }

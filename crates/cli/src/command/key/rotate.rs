@@ -36,7 +36,7 @@ pub(super) fn run(args: &RotateArgs, site: &Site) -> Result<ExitCode, CliError> 
     let dir = KeyDir::open(&args.keys.keys)?;
     let from = dir.find(&args.name)?;
     let to = member::in_folder(&args.to, &dir)?;
-    let by = args.propose.by_holder(&from.holder);
+    let by = args.propose.by_holder(&from.holder)?;
     let intent = Intent::Rotate(RotateIntent { from: from.public, to });
     propose(&args.repo, &intent, &format!("rotate-{}", args.name), &by, site)
 }

@@ -28,7 +28,7 @@ pub(crate) struct AdvisoryArgs {
 }
 
 pub(super) fn run(args: &AdvisoryArgs, site: &Site) -> Result<ExitCode, CliError> {
-    let by = args.propose.by_user();
+    let by = args.propose.by_user()?;
     let out = by.out(&format!("advisory-{}", member::label(&args.file.to_string_lossy())));
     let proposal = publishing::without_keys(&args.repo, site, |publisher| {
         publisher.propose_advisory(&args.name, &args.file, &by.proposed(), &out)

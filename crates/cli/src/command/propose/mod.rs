@@ -13,9 +13,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use countersign_publish::{Intent, ProposedBy};
+use countersign_verify::extension::is_holder;
 
 use crate::command::proposal::Shown;
 use crate::error::CliError;
+use crate::member;
 use crate::publishing;
 use crate::site::Site;
 
@@ -59,7 +61,10 @@ pub(crate) struct ProposeArgs {
     /// Why, for those who sign
     #[arg(long, value_name = "TEXT", default_value = "")]
     why: String,
-    /// Who proposes it, by the name of a key's holder [default: this machine's user]
+    /// Who proposes it: a holder of a key by name, or the .pub file of a key of theirs [default: this machine's user]
+    ///
+    /// Where a product asks that a change is not approved by its proposer alone, the default is taken only if a signer
+    /// of the product is called so.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     /// Days until it can no longer be signed and published
@@ -70,19 +75,30 @@ pub(crate) struct ProposeArgs {
 /// Who proposes a change and where to.
 pub(crate) struct By {
     proposer: String,
+    /// Nobody has named them.
+    is_assumed: bool,
     args: ProposeArgs,
 }
 
 impl ProposeArgs {
     /// Proposed by this machine's user, unless another is named.
-    pub(crate) fn by_user(&self) -> By {
+    pub(crate) fn by_user(&self) -> Result<By, CliError> {
         let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-        self.by_holder(&user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unnamed".to_owned()))
+        let user = user.filter(|user| is_holder(user));
+        let user = user.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()));
+        Ok(By { is_assumed: self.by.is_none(), ..self.by_holder(&user)? })
     }
 
-    /// Proposed by `holder`, unless another is named.
-    pub(crate) fn by_holder(&self, holder: &str) -> By {
-        By { proposer: self.by.clone().unwrap_or_else(|| holder.to_owned()), args: self.clone() }
+    /// Proposed by the holder of the key that is used, unless another is named.
+    pub(crate) fn by_holder(&self, holder: &str) -> Result<By, CliError> {
+        let proposer = match self.by.as_deref() {
+            Some(by) if Path::new(by).extension().is_some_and(|ending| ending == "pub") => {
+                member::parse(by)?.holder
+            }
+            Some(by) => by.to_owned(),
+            None => holder.to_owned(),
+        };
+        Ok(By { proposer, is_assumed: false, args: self.clone() })
     }
 }
 
@@ -90,7 +106,11 @@ impl By {
     /// As the library takes it.
     pub(crate) fn proposed(&self) -> ProposedBy<'_> {
         let ProposeArgs { why, valid_days, .. } = &self.args;
-        ProposedBy { valid_days: *valid_days, ..ProposedBy::new(&self.proposer, why) }
+        ProposedBy {
+            is_assumed: self.is_assumed,
+            valid_days: *valid_days,
+            ..ProposedBy::new(&self.proposer, why)
+        }
     }
 
     /// Where to: as asked, or named after the change.

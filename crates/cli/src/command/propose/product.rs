@@ -46,5 +46,5 @@ pub(super) fn run(args: &ProductArgs, site: &Site) -> Result<ExitCode, CliError>
         signers,
         separation: *separation,
     });
-    propose(&args.repo, &intent, &format!("product-{name}"), &args.propose.by_user(), site)
+    propose(&args.repo, &intent, &format!("product-{name}"), &args.propose.by_user()?, site)
 }

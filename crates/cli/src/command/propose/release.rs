@@ -50,7 +50,7 @@ pub(super) fn run(args: &ReleaseArgs, site: &Site) -> Result<ExitCode, CliError>
         channel: &channel,
         files: &args.files,
     };
-    let by = args.propose.by_user();
+    let by = args.propose.by_user()?;
     let out = by.out(&format!("release-{}-{}-{}", args.name, args.version, platform.path_component()));
     let mut progress = FileProgress::new(&site.out);
     let proposal = publishing::without_keys(&args.repo, site, |publisher| {

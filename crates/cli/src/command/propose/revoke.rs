@@ -59,5 +59,5 @@ pub(super) fn run(args: &RevokeArgs, site: &Site) -> Result<ExitCode, CliError> 
     let replacement = args.replacement.as_deref().map(member::parse).transpose()?;
     let name = format!("revoke-{}", member::label(&args.key));
     let intent = Intent::Revoke(RevokeIntent { key, reason: args.reason.into(), replacement });
-    propose(&args.repo, &intent, &name, &args.propose.by_user(), site)
+    propose(&args.repo, &intent, &name, &args.propose.by_user()?, site)
 }

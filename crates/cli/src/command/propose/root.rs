@@ -125,7 +125,7 @@ pub(super) fn run(args: &RootArgs, site: &Site) -> Result<ExitCode, CliError> {
         None => args.edit.apply(&args.repo, site)?,
     };
     let intent = Intent::Root(RootChange { roles, expires_days: args.expires_days, policy });
-    propose(&args.repo, &intent, "root", &args.propose.by_user(), site)
+    propose(&args.repo, &intent, "root", &args.propose.by_user()?, site)
 }
 
 fn read_policy(path: &Path) -> Result<Vec<String>, CliError> {

@@ -30,5 +30,5 @@ pub(super) fn run(args: &RotateArgs, site: &Site) -> Result<ExitCode, CliError> 
     let (from, to) = (member::public_key(&args.from)?, member::parse(&args.to)?);
     let name = format!("rotate-{}", member::label(&args.from));
     let intent = Intent::Rotate(RotateIntent { from, to });
-    propose(&args.repo, &intent, &name, &args.propose.by_user(), site)
+    propose(&args.repo, &intent, &name, &args.propose.by_user()?, site)
 }

@@ -34,5 +34,5 @@ pub(super) fn run(args: &YankArgs, site: &Site) -> Result<ExitCode, CliError> {
     let (product, version, reason) = (args.name.clone(), args.version.clone(), args.reason.clone());
     let name = format!("yank-{product}-{version}");
     let intent = Intent::Yank(YankIntent { product, version, reason });
-    propose(&args.repo, &intent, &name, &args.propose.by_user(), site)
+    propose(&args.repo, &intent, &name, &args.propose.by_user()?, site)
 }

@@ -3,6 +3,7 @@
 //! Each case has the same shape (see [`refuse_update`]): an honest machine, the attack, the refusal with exactly
 //! its code, nothing changed, and the honest operation right after.
 
+mod approval;
 mod distribution;
 mod forge;
 mod hardware_keys;
