@@ -33,7 +33,7 @@ impl<T> Verified<T> {
     }
 }
 
-/// What was established. `verify --json` prints exactly this.
+/// What was established, for whoever shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Which repository.
