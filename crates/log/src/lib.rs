@@ -4,7 +4,8 @@
 //! - [`Log`]: the same log for many writers at once, in threads of its own.
 //! - [`admission`]: metadata becomes an entry only if it verifies under the repository's logged root chain.
 //! - [`Witness`]: cosigns a log's checkpoints as long as each extends the one before; [`cosign`] asks for that.
-//! - [`fsck`]: proves a whole log from its public files.
+//! - [`fsck`]: proves a whole log from its public files; [`repair`] puts back what can be.
+//! - [`mirror`]: copies and verifies another log; whatever is built from a log's entries reads them there.
 //!
 //! Formats, hashes and decisions are `tlog`'s; here they meet the disk. Time is an argument or a clock that is given.
 //! Not here: HTTP.
@@ -15,8 +16,10 @@ pub mod cosign;
 mod dedup;
 mod error;
 mod fsck;
+pub mod mirror;
 pub mod pipeline;
 mod read;
+pub mod repair;
 mod sequencer;
 mod tree;
 pub mod witness;
@@ -25,6 +28,8 @@ pub use admission::{Admission, Admitted, Submission};
 pub use cosign::{CosignError, Cosigner, LocalCosigner};
 pub use error::LogError;
 pub use fsck::{FsckReport, Trust, fsck};
+pub use mirror::{Mirror, MirrorError, Source, SourceError};
 pub use pipeline::{Log, Publication, Settings};
+pub use repair::repair;
 pub use sequencer::{LogKey, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, Sequencer};
 pub use witness::{LogList, LogListError, Response, Witness, WitnessError};

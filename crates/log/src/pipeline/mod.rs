@@ -82,7 +82,7 @@ impl Default for Settings {
         Self {
             queue_entries: 65_536,
             queue_bytes: 32 * 1024 * 1024,
-            pending_bytes: 64 * 1024 * 1024,
+            pending_bytes: 16 * 1024 * 1024,
             interval: Duration::from_millis(100),
             retry_first: Duration::from_millis(200),
             retry_longest: Duration::from_secs(30),

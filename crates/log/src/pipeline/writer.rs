@@ -17,7 +17,7 @@ use crate::sequencer::{Batch, Growing, Signing, broken};
 /// A signature that took in so many entries is followed by a pause of the whole interval.
 const MANY_ENTRIES: u64 = 4096;
 /// Above this many bytes without a signature there is one, though nobody waits for it: the write-ahead log keeps them.
-const MAX_UNSIGNED_BYTES: usize = 16 * 1024 * 1024;
+const MAX_UNSIGNED_BYTES: usize = 8 * 1024 * 1024;
 
 /// What the thread owns.
 #[derive(Debug)]
