@@ -1,0 +1,163 @@
+//! `log serve`, `log add` and `log proof`: what goes in comes out, verified.
+
+use std::fs;
+use std::path::Path;
+
+use countersign_base::code;
+use countersign_tlog::merkle::leaf_hash;
+
+use crate::lab::Lab;
+use crate::log::{Live, command, published_size, wait_for_size};
+
+/// Adds `--vkey` to what reads a log.
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn what_is_added_is_served_as_tiles() {
+    let lab = Lab::new();
+    let log = Live::log(&lab, "log", &["--admit", "any"]);
+    let mut http = log.connect();
+    assert_eq!(http.post("/add", b"first").index(), 0);
+    assert_eq!(http.post("/add", b"second").index(), 1);
+    assert_eq!(http.post("/add", b"first").index(), 0, "a duplicate has the first index");
+    wait_for_size(&mut http, 2);
+    let checkpoint = http.get("/checkpoint");
+    assert_eq!(checkpoint.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(checkpoint.header("cache-control"), Some("no-cache"));
+    assert!(checkpoint.text().starts_with("log.example\n2\n"));
+
+    let tile = http.get("/tile/0/000.p/2");
+    assert_eq!(tile.header("content-type"), Some("application/octet-stream"));
+    assert_eq!(tile.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(tile.body, [leaf_hash(b"first").0, leaf_hash(b"second").0].concat());
+    let bundle = http.get("/tile/entries/000.p/2");
+    assert_eq!(bundle.body, b"\x00\x05first\x00\x06second");
+    assert_eq!(bundle.header("vary"), Some("accept-encoding"));
+    let packed = http.send("GET", "/tile/entries/000.p/2", "accept-encoding: gzip\r\n", b"");
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    assert_eq!(packed.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert!(packed.body.starts_with(&[0x1f, 0x8b]));
+    let head = http.send("HEAD", "/tile/entries/000.p/2", "", b"");
+    assert_eq!(head.header("content-length"), Some("15"));
+
+    for path in ["/tile/0/001", "/.countersign/keys/log.key", "/.countersign/wal", "/nothing", "/tile/../x"] {
+        assert_eq!(http.get(path).status, 404, "{path}");
+    }
+    assert_eq!(http.get("/add").status, 405);
+    assert_eq!(http.post("/checkpoint", b"x").status, 405);
+}
+
+#[test]
+fn a_log_keeps_its_key_its_entries_and_its_purpose() {
+    let lab = Lab::new();
+    let log = Live::log(&lab, "log", &["--admit", "any"]);
+    let vkey = log.vkey.clone();
+    let mut http = log.connect();
+    for number in 0..20u64 {
+        assert_eq!(http.post("/add", format!("entry {number}").as_bytes()).index(), number);
+    }
+    assert!(log.terminate().success(), "told to end, it ends well");
+    let dir = lab.path("log");
+    lab.run(&["log", "fsck", text(&dir), "--vkey", &vkey]).ok();
+
+    let log = Live::log(&lab, "log", &[]);
+    assert_eq!(log.vkey, vkey);
+    let mut http = log.connect();
+    assert_eq!(published_size(&mut http), 20, "what was acknowledged was published before it ended");
+    assert_eq!(http.post("/add", b"entry 7").index(), 7);
+    drop(log);
+
+    let serve = ["log", "serve", text(&dir), "--listen", "127.0.0.1:0"];
+    lab.run(&[&serve[..], &["--admit", "metadata"]].concat()).refused(code::USAGE);
+    lab.run(&[&serve[..], &["--origin", "other.example"]].concat()).refused(code::USAGE);
+    let other = lab.path("other");
+    let serve = ["log", "serve", text(&other), "--listen", "127.0.0.1:0"];
+    lab.run(&[&serve[..], &["--unencrypted"]].concat()).refused(code::USAGE);
+    lab.run(&[&serve[..], &["--origin", "log.example"]].concat()).refused(code::KEY_PASSPHRASE_MISSING);
+}
+
+#[test]
+fn two_servers_do_not_write_one_log() {
+    let lab = Lab::new();
+    let log = Live::log(&lab, "log", &["--admit", "any"]);
+    let dir = lab.path("log");
+    lab.run(&["log", "serve", text(&dir), "--listen", "127.0.0.1:0"]).refused(code::LOG_WRITER_CONFLICT);
+    lab.run(&["log", "add", text(&dir), text(&lab.path("log/checkpoint"))])
+        .refused(code::LOG_WRITER_CONFLICT);
+    assert_eq!(log.connect().post("/add", b"x").index(), 0);
+}
+
+#[test]
+fn an_entry_is_added_and_proven_here_and_there() {
+    let lab = Lab::new();
+    let file = lab.path("note.txt");
+    fs::write(&file, "a note").unwrap();
+    let leaf = leaf_hash(b"a note").to_string();
+    let log = Live::log(&lab, "log", &["--admit", "any"]);
+    let add = ["log", "add", &log.url, text(&file), "--vkey", &log.vkey];
+    let proof = lab.path("note.tlog-proof");
+    let added = lab.run(&[&add[..], &["--proof", text(&proof)]].concat()).ok().json();
+    assert_eq!((added["index"].as_u64(), added["leaf_hash"].as_str()), (Some(0), Some(leaf.as_str())));
+    assert_eq!(lab.run(&add).ok().json()["index"], 0, "it is there already");
+    fs::write(&file, "another").unwrap();
+    assert_eq!(lab.run(&add).ok().json()["index"], 1);
+
+    let read = ["log", "proof", &log.url, "--vkey", &log.vkey];
+    let saved = lab.path("saved");
+    let by_hash = lab.run(&[&read[..], &[&leaf, "--save-entry", text(&saved)]].concat()).ok().json();
+    assert_eq!(by_hash["index"], 0);
+    assert_eq!(fs::read(&saved).unwrap(), b"a note");
+    assert_eq!(lab.run(&[&read[..], &["1"]].concat()).ok().json()["size"], 2);
+    lab.run(&[&read[..], &["2"]].concat()).refused(code::USAGE);
+    lab.run(&[&read[..], &[&"ab".repeat(32)]].concat()).refused(code::LOG_INCLUSION_INVALID);
+    lab.run(&["log", "proof", &log.url, "0"]).refused(code::USAGE);
+    let other = Live::log(&lab, "other", &["--admit", "any"]);
+    lab.run(&["log", "proof", &log.url, "0", "--vkey", &other.vkey]).refused(code::LOG_KEY_UNKNOWN);
+    lab.run(&["log", "add", &log.url, text(&file), "--vkey", &other.vkey]).refused(code::LOG_KEY_UNKNOWN);
+    assert!(log.terminate().success());
+
+    // The same on the folder, whose key is kept with it.
+    let dir = lab.path("log");
+    fs::write(&file, "a third").unwrap();
+    assert_eq!(lab.run(&["log", "add", text(&dir), text(&file)]).ok().json()["index"], 2);
+    let shown = command(&lab, &["log", "proof", text(&dir), "2"]).output().unwrap();
+    assert!(shown.stdout.starts_with(b"c2sp.org/tlog-proof@v1\nindex 2\n"), "{shown:?}");
+    let tile = dir.join("tile/0/000.p/3");
+    let mut bytes = fs::read(&tile).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&tile, bytes).unwrap();
+    lab.run(&["log", "proof", text(&dir), "2"]).refused(code::LOG_TILE_MISMATCH);
+}
+
+#[test]
+fn a_checkpoint_is_published_when_its_witnesses_have_cosigned() {
+    let lab = Lab::new();
+    let logs = lab.path("logs");
+    fs::write(&logs, "").unwrap();
+    let dir = lab.path("witness");
+    let serve = ["witness", "serve", text(&dir), "--listen"];
+    let named = ["--name", "w.example/1", "--unencrypted", "--logs", text(&logs)];
+    let witness = Live::start(&lab, &[&serve[..], &["127.0.0.1:0"], &named].concat());
+    let spec = format!("{} {}", witness.vkey, witness.url);
+    let log = Live::log(&lab, "log", &["--admit", "any", "--witness", &spec]);
+    let mut http = log.connect();
+    // The witness does not know the log yet: entries are taken, and nobody sees them.
+    assert_eq!(http.post("/add", b"first").index(), 0);
+    assert_eq!(http.get("/checkpoint").status, 404);
+    let known = lab.path("logs.new");
+    fs::write(&known, format!("{}\n", log.vkey)).unwrap();
+    fs::rename(&known, &logs).unwrap();
+    wait_for_size(&mut http, 1);
+    let policy = lab.path("policy");
+    let with = |quorum: &str| {
+        fs::write(&policy, format!("log {}\nwitness w {}\nquorum {quorum}\n", log.vkey, witness.vkey))
+            .unwrap();
+        lab.run(&["log", "proof", &log.url, "0", "--policy", text(&policy)])
+    };
+    assert_eq!(with("w").ok().json()["witnesses"][0], "w");
+    with("none").refused(code::LOG_POLICY_INVALID);
+    assert!(http.get("/checkpoint").text().contains("\u{2014} w.example/1 "));
+    assert!(log.terminate().success());
+}
