@@ -116,14 +116,8 @@ impl Bucket {
         name: &str,
         once: impl Fn() -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        let mut tries = Tries::new(self.patience);
-        loop {
-            match once() {
-                Ok(value) => return Ok(value),
-                Err(Failure::Unknown(_)) if tries.another() => {}
-                Err(failure) => return Err(self.failed(operation, name, failure)),
-            }
-        }
+        let ended = repeat_within(&mut Tries::new(self.patience), once);
+        ended.map_err(|failure| self.failed(operation, name, failure))
     }
 
     pub(crate) fn failed(&self, operation: &'static str, name: &str, failure: Failure) -> StoreError {
@@ -156,7 +150,14 @@ impl Bucket {
                 Err(failure @ Failure::Refused(_)) => return Err(self.failed("write", name, failure)),
                 Err(failure) => failure,
             };
-            let found = self.repeat("read", name, || self.wire.get(&key))?;
+            let found = match repeat_within(&mut tries, || self.wire.get(&key)) {
+                Ok(found) => found,
+                // What went wrong first tells more.
+                Err(_) if matches!(failure, Failure::Unknown(_)) => {
+                    return Err(self.failed("write", name, failure));
+                }
+                Err(failure) => return Err(self.failed("read", name, failure)),
+            };
             let holds = match (&found, condition) {
                 (Some(stored), _) if stored.mark.as_deref() == Some(&mark) => {
                     return Ok(Written::Ours(stored.tag.clone()));
@@ -171,6 +172,15 @@ impl Bucket {
             if !tries.another() {
                 return Err(self.failed("write", name, failure));
             }
+        }
+    }
+}
+
+fn repeat_within<T>(tries: &mut Tries, once: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    loop {
+        match once() {
+            Err(Failure::Unknown(_)) if tries.another() => {}
+            ended => return ended,
         }
     }
 }

@@ -35,6 +35,12 @@ pub(crate) enum Trouble {
         /// As far as it is known.
         kind: io::ErrorKind,
     },
+    /// Whoever answers is not the server that was meant.
+    #[error("{what}")]
+    Stranger {
+        /// What is wrong with its certificate.
+        what: String,
+    },
     /// More than the limit.
     #[error("the answer is larger than {limit} bytes")]
     TooLarge {
@@ -83,6 +89,7 @@ impl Trouble {
     fn judge(&self) -> Failure {
         let (again, kind) = match self {
             Self::Connection { kind, .. } => (true, *kind),
+            Self::Stranger { .. } => (false, io::ErrorKind::InvalidData),
             Self::TooLarge { .. } => (false, io::ErrorKind::FileTooLarge),
             Self::Status { status, code } => match (*status, code.as_str()) {
                 (401 | 403, "RequestTimeTooSkewed" | "RequestExpired") => (false, io::ErrorKind::Other),

@@ -178,6 +178,9 @@ fn read_at_most(body: &mut Body, limit: u64) -> Result<Vec<u8>, Trouble> {
 }
 
 fn connection(error: ureq::Error) -> Trouble {
+    if is_certificate(&error) {
+        return Trouble::Stranger { what: error.to_string() };
+    }
     let kind = match &error {
         ureq::Error::Timeout(_) => io::ErrorKind::TimedOut,
         ureq::Error::Io(error) => error.kind(),
@@ -185,6 +188,15 @@ fn connection(error: ureq::Error) -> Trouble {
         _ => io::ErrorKind::Other,
     };
     Trouble::Connection { what: error.to_string(), kind }
+}
+
+fn is_certificate(error: &ureq::Error) -> bool {
+    let below = match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    matches!(below, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Resolves to this machine without asking anyone, so that plain HTTP goes nowhere else.

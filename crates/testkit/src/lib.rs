@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod absent;
+pub mod contracts;
 pub mod faulty_disk;
 pub mod hostile;
 pub mod mldsa;
 pub mod peers;
+pub mod s3;
 pub mod sim;
 #[cfg(feature = "tuf-client")]
 pub mod tuf_client;

@@ -38,7 +38,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// A new folder for the test, of a name that nobody else has.
-fn fresh_dir(prefix: &str) -> PathBuf {
+pub(crate) fn fresh_dir(prefix: &str) -> PathBuf {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     static NEXT: AtomicU32 = AtomicU32::new(0);
