@@ -88,6 +88,17 @@ const PEERS: &[Peer] = &[
         command: |place| vec![place.folder.join("omniwitness")],
     },
     Peer {
+        program: "versitygw",
+        package: "versitygw",
+        version: "1.8.0",
+        made_from: &[],
+        install: |place| {
+            let module = format!("github.com/versity/versitygw/cmd/versitygw@v{}", place.version);
+            quietly(go(place)?.env("GOBIN", &place.folder).args(["install", &module]))
+        },
+        command: |place| vec![place.folder.join("versitygw")],
+    },
+    Peer {
         program: "cargo-deny",
         package: "cargo-deny",
         version: "0.20.2",
