@@ -4,6 +4,7 @@ mod admission;
 mod crashes;
 mod fsck;
 mod handover;
+mod pipeline;
 mod publishing;
 mod reference;
 mod sequencer;
