@@ -210,3 +210,38 @@ fn many_puts_over_a_bad_network_are_all_there() {
         assert_eq!(direct.get(name).unwrap().as_ref(), Some(bytes), "{name}");
     }
 }
+
+/// Writers of one cell over a bad network: no value is acknowledged to two, and none that was acknowledged is lost.
+#[test]
+fn l19_c_writers_of_a_cell_over_a_bad_network_are_never_both_right() {
+    let server = FlawedS3::start(Flaw::None);
+    let direct = bucket(&server.endpoint()).cell("n").unwrap();
+    direct.create(b"0").unwrap();
+    let proxy = FaultProxy::start(server.address(), |seen| match (seen.method, seen.number % 4) {
+        ("PUT", 0 | 1) => FAULTS[seen.number / 4 % FAULTS.len()],
+        ("GET", 2) => Fault::HangUp,
+        _ => Fault::None,
+    });
+    let count = || {
+        let cell = bucket(&proxy.endpoint()).cell("n").unwrap();
+        let mut acknowledged = Vec::new();
+        while acknowledged.len() < 25 {
+            let held = cell.load().unwrap().unwrap();
+            let next = std::str::from_utf8(held.bytes()).unwrap().parse::<u32>().unwrap() + 1;
+            match cell.replace(held, next.to_string().as_bytes()) {
+                Ok(_) => acknowledged.push(next),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        acknowledged
+    };
+    let mut all: Vec<u32> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3).map(|_| scope.spawn(count)).collect();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    all.sort_unstable();
+    assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "acknowledged twice: {all:?}");
+    let value: u32 = value(&direct).parse().unwrap();
+    assert!(all.last().is_some_and(|last| *last <= value), "{value} is there, {all:?} acknowledged");
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 use countersign_base::code::{Explain as _, STORAGE_FAILED, STORE_NOT_ATOMIC};
 use countersign_bucket::{Bucket, BucketError, Settings};
 use countersign_store::{Objects as _, StoreError};
-use countersign_testkit::s3::{ACCESS_KEY, AUTHORITY, Fault, FaultProxy, Flaw, FlawedS3, Versity};
+use countersign_testkit::s3::{
+    ACCESS_KEY, AUTHORITY, Fault, FaultProxy, Flaw, FlawedS3, SECRET_KEY, Versity,
+};
 
 use crate::support;
 
@@ -21,8 +23,10 @@ fn a_real_server_is_opened_and_left_clean() {
 #[test]
 fn a_server_without_a_flaw_is_opened_and_left_clean() {
     let server = FlawedS3::start(Flaw::None);
-    support::open(&server.endpoint()).unwrap();
+    let bucket = support::open(&server.endpoint()).unwrap();
     assert_eq!(server.paths(), [""; 0]);
+    let shown = format!("{bucket:?} {:?}", bucket.cell("lease").unwrap());
+    assert!(!shown.contains(SECRET_KEY), "{shown}");
 }
 
 #[test]
