@@ -99,6 +99,17 @@ const PEERS: &[Peer] = &[
         command: |place| vec![place.folder.join("versitygw")],
     },
     Peer {
+        program: "cosign",
+        package: "cosign",
+        version: "3.1.3",
+        made_from: &[],
+        install: |place| {
+            let module = format!("github.com/sigstore/cosign/v3/cmd/cosign@v{}", place.version);
+            quietly(go(place)?.env("GOBIN", &place.folder).args(["install", &module]))
+        },
+        command: |place| vec![place.folder.join("cosign")],
+    },
+    Peer {
         program: "cargo-deny",
         package: "cargo-deny",
         version: "0.20.2",

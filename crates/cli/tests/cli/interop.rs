@@ -2,6 +2,7 @@
 //!
 //! They are installed by `cargo xtask peers`; see tests/peers/README.md for what each is.
 
+mod cosign;
 mod tuf;
 
 use std::fs;
