@@ -16,15 +16,15 @@ use crate::support::{
 
 /// What was told to others before the crash.
 #[derive(Clone, Default)]
-struct Promised {
+pub(crate) struct Promised {
     /// Entries whose indices were returned.
-    entries: Vec<(Vec<u8>, u64)>,
+    pub(crate) entries: Vec<(Vec<u8>, u64)>,
     /// Checkpoints that were published.
-    checkpoints: Vec<Vec<u8>>,
+    pub(crate) checkpoints: Vec<Vec<u8>>,
 }
 
 /// A log of 254 entries, published: a few more fill its first tile.
-fn prepare(root: &Path) -> Promised {
+pub(crate) fn prepare(root: &Path) -> Promised {
     std::fs::create_dir(root).expect("a folder");
     let mut log = log_of(root, 254);
     let witness = witness(quick(root), root);
@@ -60,7 +60,7 @@ fn stale_files(folder: &Path) -> usize {
 }
 
 /// Everything that was told holds, and the log goes on.
-fn check(root: &Path, promised: &Promised, case: &str) {
+pub(crate) fn check(root: &Path, promised: &Promised, case: &str) {
     let disk = quick(root);
     let mut log = open(Arc::clone(&disk), root).unwrap_or_else(|error| panic!("{case}: {error}"));
     for folder in ["private", "log"] {

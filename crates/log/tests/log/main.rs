@@ -2,10 +2,12 @@
 
 mod admission;
 mod crashes;
+mod duplicates;
 mod fsck;
 mod handover;
 mod mirror;
 mod pipeline;
+mod pipeline_crashes;
 mod publishing;
 mod reference;
 mod repair;

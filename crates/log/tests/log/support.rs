@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use countersign_base::Timestamp;
 use countersign_crypto::{Algorithm, SecretKey};
-use countersign_log::{Cosigner, LocalCosigner, LogError, LogKey, LogList, Sequencer, Witness, WitnessError};
+use countersign_log::{
+    Cosigner, LocalCosigner, LogError, LogKey, LogList, MAX_BATCH_ENTRIES, Sequencer, Witness, WitnessError,
+};
 use countersign_store::Disk;
 use countersign_testkit::faulty_disk::{self, FaultyDisk};
 use countersign_tlog::VerifierKey;
@@ -57,7 +59,9 @@ pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Sequencer, LogErr
 /// A new log in `root` with entries `0..size`, in tiles.
 pub(crate) fn log_of(root: &Path, size: u64) -> Sequencer {
     let mut log = open(quick(root), root).expect("a new log");
-    log.append(&entries(0, size), now()).expect("entries");
+    for batch in entries(0, size).chunks(MAX_BATCH_ENTRIES) {
+        log.append(batch, now()).expect("entries");
+    }
     log.integrate(now()).expect("tiles");
     log
 }
