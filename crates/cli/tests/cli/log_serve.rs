@@ -1,15 +1,17 @@
 //! `log serve`, `log add` and `log proof`: what goes in comes out, verified.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use countersign_base::code;
 use countersign_tlog::merkle::leaf_hash;
+use serde_json::Value;
 
 use crate::lab::Lab;
-use crate::log::{Live, command, published_size, wait_for_size};
+use crate::log::{Http, Live, command, published_size, wait_for_size};
 
-/// Adds `--vkey` to what reads a log.
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -160,4 +162,61 @@ fn a_checkpoint_is_published_when_its_witnesses_have_cosigned() {
     with("none").refused(code::LOG_POLICY_INVALID);
     assert!(http.get("/checkpoint").text().contains("\u{2014} w.example/1 "));
     assert!(log.terminate().success());
+}
+
+#[test]
+fn a_new_log_can_begin_without_a_server() {
+    let lab = Lab::new();
+    let (dir, file) = (lab.path("log"), lab.path("note.txt"));
+    fs::write(&file, "a note").unwrap();
+    let add = ["log", "add", text(&dir), text(&file)];
+    let new = [&add[..], &["--origin", "log.example/notes", "--unencrypted"]].concat();
+    let first = lab.run(&new).ok().json();
+    assert_eq!((first["origin"].as_str(), first["index"].as_u64()), (Some("log.example/notes"), Some(0)));
+    assert_eq!(lab.run(&add).ok().json()["index"], 0);
+    lab.run(&[&add[..], &["--role", "root"]].concat()).refused(code::LOG_ENTRY_UNAUTHORISED);
+    lab.run(&["log", "proof", text(&dir), "0"]).ok();
+}
+
+#[test]
+fn a_log_whose_disk_is_full_acknowledges_nothing_more_and_ends() {
+    let lab = Lab::new();
+    drop(Live::log(&lab, "log", &["--admit", "any"]));
+    let dir = lab.path("log");
+    let inner = command(&lab, &["--json", "log", "serve", text(&dir), "--listen", "127.0.0.1:0"]);
+    // No file beyond 4 MiB; ignored, the signal becomes an error of the write.
+    let mut limited = Command::new("/bin/sh");
+    limited.env_clear().arg("-c").arg("trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"");
+    limited.arg(inner.get_program()).args(inner.get_args());
+    let mut child = limited.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let url = serde_json::from_str::<Value>(&line).unwrap()["listening"].as_str().unwrap().to_owned();
+    let mut http = Http::connect(&url);
+    let entry = |number: u64| [vec![7; 60_000], number.to_be_bytes().to_vec()].concat();
+    let mut acknowledged = 0;
+    // It may be gone before it can answer.
+    while let Ok(answer) = http.try_send("POST", "/add", "", &entry(acknowledged)) {
+        if answer.status == 503 {
+            assert!(answer.header("retry-after").is_some());
+            assert_eq!(answer.json()["code"], code::LOG_STORAGE_FAILED.name());
+            break;
+        }
+        assert_eq!(answer.index(), acknowledged);
+        acknowledged += 1;
+        assert!(acknowledged < 10_000, "it goes on although its disk is full");
+    }
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(3), "{rest}");
+    assert_eq!(serde_json::from_str::<Value>(&rest).unwrap()["code"], code::LOG_STORAGE_FAILED.name());
+    // With room again, all that was acknowledged is there.
+    let log = Live::log(&lab, "log", &[]);
+    let mut http = log.connect();
+    for number in 0..acknowledged {
+        assert_eq!(http.post("/add", &entry(number)).index(), number);
+    }
+    assert!(acknowledged > 0);
 }

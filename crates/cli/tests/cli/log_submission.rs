@@ -1,6 +1,8 @@
 //! L15: what strangers submit to a log.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -226,6 +228,31 @@ fn l15_a_flood_of_unauthorised_records() {
         String::from_utf8_lossy(&shown.stderr).starts_with("error[log-entry-unauthorised]: "),
         "{shown:?}"
     );
+}
+
+#[test]
+fn l15_many_large_bodies_at_once() {
+    let lab = Lab::new();
+    let (log, mut sim) = with_metadata(&lab);
+    let address = log.url.strip_prefix("http://").unwrap().to_owned();
+    // Announced, and not sent: memory for so many is set aside.
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "POST /metadata/node HTTP/1.1\r\nhost: x\r\ncontent-length: 8388608\r\n\r\n").unwrap();
+        held.push(stream);
+    }
+    let announced = vec![b' '; 8 * 1024 * 1024];
+    let answer = (0..100).find_map(|_| {
+        let answer = log.connect().try_send("POST", "/metadata/node", "", &announced).ok()?;
+        (answer.status == 503).then_some(answer)
+    });
+    let answer = answer.unwrap();
+    refused(&answer, 503, code::SERVER_LIMIT);
+    assert!(answer.header("retry-after").is_some());
+    // Who sends what honest people send is served meanwhile.
+    let honest = next_node(&mut sim, "1.1.0");
+    assert_eq!(log.connect().post("/metadata/node", &honest).json()["index"], 4);
 }
 
 /// The record with a bit of its digest changed.

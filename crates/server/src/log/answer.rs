@@ -163,3 +163,25 @@ pub(crate) fn fresh(status: StatusCode, content_type: &'static str, body: Vec<u8
 pub(crate) fn json_document(status: StatusCode, body: String) -> Response {
     fresh(status, JSON, body.into_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_can_come_back_is_told_when() {
+        let busy = Refusal::from(LogError::Busy).into_response();
+        assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(busy.headers().contains_key(RETRY_AFTER));
+        let malformed = Refusal::from(LogError::EntryEmpty { place: 0 }).into_response();
+        assert_eq!(malformed.status(), StatusCode::BAD_REQUEST);
+        assert!(!malformed.headers().contains_key(RETRY_AFTER));
+    }
+
+    #[test]
+    fn what_is_wrong_inside_is_not_told_to_strangers() {
+        let refusal = Refusal::from(LogError::StorageCorrupt("`/secret/place` is damaged".to_owned()));
+        assert_eq!(refusal.code, code::LOG_STORAGE_CORRUPT);
+        assert!(!refusal.message.contains("secret"), "{}", refusal.message);
+    }
+}

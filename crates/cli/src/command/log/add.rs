@@ -19,7 +19,7 @@ use countersign_tlog::policy::Policy;
 use countersign_tuf::limits::MAX_TARGETS_BYTES;
 use serde_json::Value;
 
-use super::local::{LocalArgs, LocalLog, connect};
+use super::local::{Admit, LocalArgs, LocalLog, connect};
 use super::proof::Proven;
 use super::reader::{Head, LogArgs, Reader};
 use crate::error::CliError;
@@ -108,7 +108,8 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
 
 /// Adds to a log of this machine, and publishes.
 fn add_here(folder: &Path, args: &AddArgs, bytes: Vec<u8>, site: &Site) -> Result<Added, CliError> {
-    let mut local = LocalLog::open(folder, &args.local, None, site).map_err(|error| {
+    let first = if args.role.is_some() { Admit::Metadata } else { Admit::Any };
+    let mut local = LocalLog::open(folder, &args.local, None, first, site).map_err(|error| {
         if error.code == code::LOG_WRITER_CONFLICT {
             return error.fix("a server has the log open: name its URL instead of the folder");
         }

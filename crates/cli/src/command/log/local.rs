@@ -97,11 +97,12 @@ pub(crate) struct LocalLog {
 impl LocalLog {
     /// Opens the log in `dir`, making it and its key if they are not there.
     ///
-    /// `admit` is what a new log takes; one that is there keeps to what it was made for.
+    /// One that is there keeps to what it was made for, and `asked` must be that; a new one takes `asked`, else `first`.
     pub(crate) fn open(
         dir: &Path,
         args: &LocalArgs,
-        admit: Option<Admit>,
+        asked: Option<Admit>,
+        first: Admit,
         site: &Site,
     ) -> Result<Self, CliError> {
         let private = dir.join(PRIVATE);
@@ -130,7 +131,7 @@ impl LocalLog {
             }
         };
         let log = Sequencer::open(&private, dir, key, site.now)?;
-        let admits = settle(&private, admit)?;
+        let admits = settle(&private, asked, first)?;
         let admission = match admits {
             Admit::Metadata => Some(Admission::open(&private, &log, site.now)?),
             _ => None,
@@ -169,14 +170,14 @@ fn invalid() -> PolicyError {
 
 /// What the log takes: said when it is made, and the same ever after. Where entries of another kind could come in, what
 /// is read back from them would not be what was judged.
-fn settle(private: &Path, asked: Option<Admit>) -> Result<Admit, CliError> {
+fn settle(private: &Path, asked: Option<Admit>, first: Admit) -> Result<Admit, CliError> {
     let store = Dir::open(private)?;
     let damaged = || {
         let what = format!("`{}` does not say what the log takes", private.join(ADMITS).display());
         CliError::new(code::LOG_STORAGE_CORRUPT, what)
     };
     let Some(bytes) = store.get(ADMITS)? else {
-        let first = asked.unwrap_or(Admit::Metadata);
+        let first = asked.unwrap_or(first);
         store.put_if_absent(ADMITS, format!("{}\n", first.name()).as_bytes())?;
         return Ok(first);
     };

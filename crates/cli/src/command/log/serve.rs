@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
     // An address that cannot be had is told before a log is made.
     let listening = Listening::bind(&args.listen)?;
     let LocalLog { log, public, admits, admission, policy } =
-        LocalLog::open(&args.dir, &args.local, args.admit, site)?;
+        LocalLog::open(&args.dir, &args.local, args.admit, Admit::Metadata, site)?;
     let url = listening.url();
     let vkey = log.key().verifier().to_string();
     if site.out.is_json() {
