@@ -72,6 +72,17 @@ const PEERS: &[Peer] = &[
         command: |place| vec![place.recipes.join("fsck.sh"), place.folder.join("fsck")],
     },
     Peer {
+        program: "tessera-hammer",
+        package: "tessera-hammer",
+        version: "1.0.4",
+        made_from: &[],
+        install: |place| {
+            let module = format!("github.com/transparency-dev/tessera/internal/hammer@v{}", place.version);
+            quietly(go(place)?.env("GOBIN", &place.folder).args(["install", &module]))
+        },
+        command: |place| vec![place.folder.join("hammer")],
+    },
+    Peer {
         program: "gonote",
         package: "gonote",
         version: "0.37.0",

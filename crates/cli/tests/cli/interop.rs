@@ -3,6 +3,7 @@
 //! They are installed by `cargo xtask peers`; see tests/peers/README.md for what each is.
 
 mod cosign;
+mod tessera;
 mod tuf;
 
 use std::fs;
