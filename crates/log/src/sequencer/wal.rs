@@ -16,7 +16,7 @@ use super::batch::Batch;
 use super::record::{self, BLOCK, MAX_RECORD_BYTES, Nonce, record_len};
 
 /// Above this length a file is full.
-const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+const SEGMENT_BYTES: u64 = 1024 * 1024;
 /// Up to this length a file keeps what signed trees cover: it costs nothing, and helps where one is lost.
 const KEEP_BYTES: u64 = 256 * 1024;
 /// Largest file that is read: a full one, what may wait for tiles, and more.

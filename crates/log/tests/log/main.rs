@@ -15,4 +15,5 @@ mod sequencer;
 mod storage;
 mod support;
 mod vectors;
+mod wal;
 mod witness;
