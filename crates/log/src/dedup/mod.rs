@@ -219,3 +219,79 @@ impl Runs {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_tlog::merkle::leaf_hash;
+
+    use super::*;
+
+    /// A few leaves of each generation, at its beginning and end.
+    const PLACES: [u32; 4] = [0, 1, 1000, 65_535];
+
+    fn leaf(number: u64, place: u32) -> Hash {
+        leaf_hash(&[number.to_be_bytes().as_slice(), &place.to_be_bytes()].concat())
+    }
+
+    fn generation(number: u64) -> Generation {
+        Generation { number, places: PLACES.iter().map(|place| (leaf(number, *place), *place)).collect() }
+    }
+
+    fn find(runs: &Runs, wanted: &Hash) -> Option<u64> {
+        let holds = |index: u64| Ok::<_, StoreError>(leaf(index / SPAN, (index % SPAN) as u32) == *wanted);
+        runs.find(wanted, holds).unwrap()
+    }
+
+    fn check(runs: &Runs, generations: u64) {
+        assert_eq!(runs.end(), generations * SPAN);
+        for number in 0..generations {
+            for place in PLACES {
+                assert_eq!(find(runs, &leaf(number, place)), Some(number * SPAN + u64::from(place)));
+            }
+            assert_eq!(find(runs, &leaf(number, 2)), None);
+        }
+    }
+
+    fn names(private: &Dir) -> Vec<String> {
+        use countersign_store::Objects as _;
+        private.list("index").unwrap()
+    }
+
+    #[test]
+    fn runs_are_merged_by_sixteen_and_found_in_whatever_level() {
+        let temp = tempfile::tempdir().unwrap();
+        let private = Dir::open(temp.path()).unwrap();
+        let runs = Runs::open(&private, 0).unwrap();
+        for number in 0..35 {
+            runs.add(&generation(number)).unwrap();
+            check(&runs, number + 1);
+        }
+        let whole = ["index/0/32", "index/0/33", "index/0/34", "index/1/0", "index/1/1"];
+        assert_eq!(names(&private), whole);
+        // A crash before a replaced run was removed, and one of another history.
+        let part = private.path("index/0/31").unwrap();
+        std::fs::copy(private.path("index/0/32").unwrap(), part).unwrap();
+        std::fs::copy(private.path("index/0/32").unwrap(), private.path("index/0/90").unwrap()).unwrap();
+        std::fs::write(private.path("index/0/x").unwrap(), b"not ours").unwrap();
+        let opened = Runs::open(&private, 35 * SPAN + 5).unwrap();
+        for number in 0..35 {
+            PLACES.iter().for_each(|place| opened.filter().add(&leaf(number, *place)));
+        }
+        check(&opened, 35);
+        assert_eq!(names(&private), [&whole[..3], &["index/0/x"], &whole[3..]].concat());
+    }
+
+    #[test]
+    fn of_equal_leaves_the_first_index_is_told() {
+        let temp = tempfile::tempdir().unwrap();
+        let private = Dir::open(temp.path()).unwrap();
+        let runs = Runs::open(&private, 0).unwrap();
+        let twice = leaf(7, 7);
+        for number in 0..20 {
+            let places = HashMap::from([(twice, 5), (leaf(number, 9), 9)]);
+            runs.add(&Generation { number, places }).unwrap();
+        }
+        let holds = |index: u64| Ok::<_, StoreError>(index % SPAN == 5 && index / SPAN >= 3);
+        assert_eq!(runs.find(&twice, holds).unwrap(), Some(3 * SPAN + 5));
+    }
+}
