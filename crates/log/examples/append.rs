@@ -6,7 +6,8 @@
 //! and 99th percentile of the wait for an index in milliseconds; further lines say what it cost. With `--disk` it also
 //! says what the disk does without a log: the same bytes appended and synced, in the same batches.
 //!
-//! `append FOLDER [WRITERS [SECONDS]] [--at-once N] [--rate N] [--duplicates PERCENT] [--open] [--disk]`
+//! `append FOLDER [WRITERS [SECONDS]] [--entries N] [--bytes N] [--at-once N] [--rate N] [--duplicates PERCENT]
+//! [--open] [--disk]`
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program that reports what it measured")]
 
@@ -23,14 +24,16 @@ use countersign_crypto::{Algorithm, SecretKey};
 use countersign_log::pipeline::Accepted;
 use countersign_log::{Log, LogKey, Publication, Sequencer, Settings};
 
-const ENTRY_BYTES: usize = 1024;
-
 /// What was asked for.
 #[derive(Debug, Clone)]
 struct Load {
     folder: PathBuf,
     writers: u64,
     time: Duration,
+    /// Ends after so many entries, if that is sooner.
+    entries: Option<u64>,
+    /// Bytes of an entry.
+    bytes: usize,
     /// Entries that a writer offers at once; it waits for the indices of all of them.
     at_once: u64,
     /// Entries a second of all writers; as fast as they can if `None`.
@@ -88,6 +91,8 @@ fn arguments() -> Result<Load, Box<dyn Error>> {
         folder: PathBuf::new(),
         writers: 256,
         time: Duration::from_secs(3),
+        entries: None,
+        bytes: 1024,
         at_once: 16,
         rate: None,
         duplicates: 0,
@@ -98,6 +103,8 @@ fn arguments() -> Result<Load, Box<dyn Error>> {
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("`{arg}` needs a value"));
         match arg.as_str() {
+            "--entries" => load.entries = Some(value()?.parse()?),
+            "--bytes" => load.bytes = value()?.parse()?,
             "--at-once" => load.at_once = value()?.parse()?,
             "--rate" => load.rate = Some(value()?.parse()?),
             "--duplicates" => load.duplicates = value()?.parse()?,
@@ -147,7 +154,8 @@ fn offer(log: &Log, load: &Load, run: u64, writer: u64, start: Instant) -> (Vec<
     let every = load.rate.map(|rate| Duration::from_secs_f64((load.writers * load.at_once) as f64 / rate));
     // Writers that keep a rate do not all begin at once.
     let first = every.unwrap_or_default().mul_f64(writer as f64 / load.writers as f64);
-    for round in 0..u64::MAX {
+    let rounds = load.entries.map_or(u64::MAX, |entries| entries.div_ceil(load.writers * load.at_once));
+    for round in 0..rounds {
         let due = match every {
             Some(every) => start + first + every.mul_f64(round as f64),
             None => Instant::now(),
@@ -160,7 +168,7 @@ fn offer(log: &Log, load: &Load, run: u64, writer: u64, start: Instant) -> (Vec<
             let number = round * load.at_once + place;
             if number % 100 < load.duplicates { number / 2 } else { number }
         };
-        let entries = (0..load.at_once).map(|place| entry(run, writer, number(place))).collect();
+        let entries = (0..load.at_once).map(|place| entry(load.bytes, run, writer, number(place))).collect();
         match wait(log, entries) {
             Some(true) => waits.push(due.elapsed()),
             Some(false) => {
@@ -185,24 +193,25 @@ fn wait(log: &Log, entries: Vec<Vec<u8>>) -> Option<bool> {
 }
 
 /// Bytes that differ for each entry and do not compress well.
-fn entry(run: u64, writer: u64, number: u64) -> Vec<u8> {
+fn entry(length: usize, run: u64, writer: u64, number: u64) -> Vec<u8> {
     let mut state = ((run << 20) ^ (writer << 40) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(ENTRY_BYTES);
+    let mut bytes = Vec::with_capacity(length + 24);
     for part in [run, writer, number] {
         bytes.extend(part.to_be_bytes());
     }
-    while bytes.len() < ENTRY_BYTES {
+    while bytes.len() < length {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         bytes.extend(state.to_be_bytes());
     }
+    bytes.truncate(length.max(24));
     bytes
 }
 
 /// What the disk does without a log: batches of that many entries, appended and synced, and written over and synced.
 fn calibrate(load: &Load, entries: f64) -> Result<(), Box<dyn Error>> {
-    let batch = vec![0xa5; (entries * ENTRY_BYTES as f64) as usize];
+    let batch = vec![0xa5; (entries * load.bytes as f64) as usize];
     let path = load.folder.join("calibration");
     let rounds = (128 * 1024 * 1024 / batch.len().max(1)).clamp(16, 512);
     for what in ["appended", "written over"] {
