@@ -4,11 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use countersign_crypto::{PublicKey, Signer};
+use countersign_log::witness::last_seen;
 use countersign_log::{Cosigner, LocalCosigner, LogError, LogList, Sequencer, Witness};
-use countersign_store::durable;
-use countersign_tlog::checkpoint::origin_hash;
 use countersign_tlog::merkle::verify_consistency;
-use countersign_tlog::note::MAX_NOTE_BYTES;
 use countersign_tlog::policy::{Policy, PolicyError, PolicyLog, PolicyName, PolicyProblem, PolicyWitness};
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
@@ -100,7 +98,7 @@ pub(crate) fn cosigners(
             let logs = LogList::new(logs.iter().cloned());
             let signers: Vec<Box<dyn Signer>> = vec![Box::new(signer)];
             let witness =
-                Witness::open_on(Arc::clone(&site.disk), &state, witness.key.name(), signers, logs)?;
+                Witness::shared_on(Arc::clone(&site.disk), &state, witness.key.name(), signers, logs)?;
             found.push(Box::new(LocalCosigner::new(Arc::new(witness), site.now)));
         }
     }
@@ -111,10 +109,7 @@ pub(crate) fn cosigners(
 /// neither finds what it did not sign.
 fn local_state(site: &Site, key: &VerifierKey, origin: &str) -> Result<PathBuf, PublishError> {
     let first = site.keys.join(LOCAL_WITNESS_DIR);
-    let Some(seen) = durable::read(&first.join(origin_hash(origin).to_string()), MAX_NOTE_BYTES as u64)?
-    else {
-        return Ok(first);
-    };
+    let Some(seen) = last_seen(&first, origin)? else { return Ok(first) };
     // State that does not read is the witness's to refuse.
     let of_another = SignedCheckpoint::parse(&seen)
         .is_ok_and(|seen| !seen.note().signatures().iter().any(|signature| signature.name() == key.name()));
@@ -134,8 +129,7 @@ fn local_state(site: &Site, key: &VerifierKey, origin: &str) -> Result<PathBuf, 
 pub(crate) fn check_seen(site: &Site, policy: &Policy, log: &Sequencer) -> Result<(), PublishError> {
     let origin = log.key().origin();
     for witness in policy.witnesses().iter().filter(|witness| witness.url.is_none()) {
-        let state = local_state(site, &witness.key, origin)?.join(origin_hash(origin).to_string());
-        let Some(seen) = durable::read(&state, MAX_NOTE_BYTES as u64)? else { continue };
+        let Some(seen) = last_seen(&local_state(site, &witness.key, origin)?, origin)? else { continue };
         // State that does not read is the witness's to refuse, which knows its keys.
         let Ok(seen) = SignedCheckpoint::parse(&seen) else { continue };
         check_extends(&seen, log)?;

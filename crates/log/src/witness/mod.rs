@@ -2,35 +2,42 @@
 //!
 //! Spec: <https://c2sp.org/tlog-witness>. What is decided is `tlog::witness::decide`; this module keeps the state.
 //!
-//! The state is a folder with a file a log, named by the SHA-256 of its origin: the latest checkpoint with the
-//! log's signature and our cosignatures, which is also what the monitoring endpoint serves. Checking against it
-//! and replacing it is one compare-and-swap, across threads and processes, and the file is durable before the
-//! answer is given. So of two requests from one old size one is answered with a conflict, and a witness killed at
-//! any moment never signs a smaller or another tree after it.
+//! The state is the latest checkpoint of each log, with the log's signature and our cosignatures, which is also what the
+//! monitoring endpoint serves. Checking against it and replacing it is one step for all threads, one process at a time
+//! has it, and it is durable before the answer is given. So of two requests from one old size one is answered with a
+//! conflict, and a witness killed at any moment never signs a smaller or another tree after it. Requests that come in
+//! while the disk is busy share the next sync (`ledger`); the file is described in `journal`.
 //!
 //! Not here: HTTP (`server`).
 
+mod error;
+mod journal;
+mod ledger;
 mod logs;
+mod rate;
+mod stats;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use countersign_base::code::{self, Code, Explain};
 use countersign_base::{Sha256Digest, Timestamp};
 use countersign_crypto::Signer;
-use countersign_store::{Cell as _, Dir, Disk, Held as HeldBytes, Objects as _, RealDisk, StoreError};
+use countersign_store::{Disk, RealDisk};
 use countersign_tlog::checkpoint::origin_hash;
-use countersign_tlog::note::VkeyError;
 use countersign_tlog::witness::{AddCheckpoint, Held, KnownLog, Refusal, decide, encode_cosignatures};
 use countersign_tlog::{
     CheckpointError, NoteSignature, SignError, SignedCheckpoint, VerifierKey, cosignature,
 };
 
+pub use error::WitnessError;
+use journal::Note;
+use ledger::{Ledger, Seen};
 pub use logs::{LogList, LogListError, MAX_LOG_LIST_BYTES, MAX_WITNESSED_LOGS};
+pub use rate::{Rate, Rates};
+pub use stats::{Histogram, SECONDS, Stats};
 
-/// Tries when another process keeps changing the state of the same log.
-const MAX_SWAPS: usize = 100;
+/// Decisions on one request, each overtaken by another request of the same log.
+const MAX_TRIES: usize = 100;
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// An HTTP answer.
@@ -40,58 +47,10 @@ pub struct Response {
     pub status: u16,
     /// Value of `Content-Type`.
     pub content_type: &'static str,
+    /// Value of `Retry-After` in seconds, where there is one.
+    pub retry_after: Option<u64>,
     /// Body.
     pub body: Vec<u8>,
-}
-
-/// Why a witness cannot work. A request that it refuses is a [`Response`] and not one of these.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WitnessError {
-    /// The state could not be read or written; nothing was signed that is not stored.
-    #[error("the witness's state could not be kept")]
-    Store(#[from] StoreError),
-    /// The state of a log is not what this witness writes. It signs nothing for that log.
-    #[error("the witness's record of a log, `{path}`, is damaged")]
-    Damaged {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        #[source]
-        source: CheckpointError,
-    },
-    /// The witness's name or a key cannot be used.
-    #[error("the witness's name or key cannot be used")]
-    Key(#[from] VkeyError),
-    /// No key.
-    #[error("the witness has no key")]
-    NoKey,
-    /// A key did not sign.
-    #[error("the witness's key did not sign")]
-    Sign(#[from] SignError),
-}
-
-impl Explain for WitnessError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Store(_) => code::LOG_STORAGE_FAILED,
-            Self::Damaged { .. } => code::LOG_STORAGE_CORRUPT,
-            Self::Key(error) => error.code(),
-            Self::NoKey => code::KEY_NOT_FOUND,
-            Self::Sign(error) => error.code(),
-        }
-    }
-
-    fn fix(&self) -> Option<String> {
-        match self {
-            Self::Store(error) => error.fix(),
-            Self::Damaged { .. } => Some(
-                "restore the file from a copy; a witness that forgets what it signed must get a new key"
-                    .to_owned(),
-            ),
-            _ => None,
-        }
-    }
 }
 
 /// A witness, for any number of threads.
@@ -99,10 +58,22 @@ pub struct Witness {
     name: String,
     signers: Vec<Box<dyn Signer>>,
     verifiers: Vec<VerifierKey>,
-    state: Dir,
-    logs: RwLock<LogList>,
-    /// Bytes of each log's state that were verified or written here, so that they are not verified again.
-    known: Mutex<HashMap<Sha256Digest, Vec<u8>>>,
+    state: State,
+    logs: RwLock<Arc<LogList>>,
+    /// For logs whose list says nothing else.
+    rate: Option<Rate>,
+    /// By origin, and whether a checkpoint is offered again. Whoever has seen the latest one can do that, so it has an
+    /// allowance of its own, and a log that grows is not held up by it.
+    rates: Mutex<Rates<(Sha256Digest, bool)>>,
+}
+
+/// Who has the folder of the state.
+#[derive(Debug)]
+enum State {
+    /// This witness, as long as it lives.
+    Mine(Arc<Ledger>),
+    /// Whoever answers at the moment.
+    Shared { disk: Arc<dyn Disk>, folder: PathBuf },
 }
 
 impl core::fmt::Debug for Witness {
@@ -117,8 +88,10 @@ impl core::fmt::Debug for Witness {
 impl Witness {
     /// A witness of this name with a key or more (Ed25519, ML-DSA-44), its state in `state`, for the logs listed.
     ///
+    /// The folder is this witness's alone as long as it lives.
+    ///
     /// # Errors
-    /// The name or a key cannot be used, or the folder cannot be made.
+    /// The name or a key cannot be used; the folder cannot be made, is in use, or holds damaged state.
     pub fn open(
         state: &Path,
         name: &str,
@@ -136,6 +109,31 @@ impl Witness {
         signers: Vec<Box<dyn Signer>>,
         logs: LogList,
     ) -> Result<Self, WitnessError> {
+        Self::with_state(State::Mine(Arc::new(Ledger::open(disk, state)?)), name, signers, logs)
+    }
+
+    /// A witness that shares its folder with others of the same keys, in this process or another: each has it only while
+    /// it answers. For a publisher's own witness, which is asked once in a while; many requests at once wait for each
+    /// other.
+    ///
+    /// # Errors
+    /// The name or a key cannot be used.
+    pub fn shared_on(
+        disk: Arc<dyn Disk>,
+        state: &Path,
+        name: &str,
+        signers: Vec<Box<dyn Signer>>,
+        logs: LogList,
+    ) -> Result<Self, WitnessError> {
+        Self::with_state(State::Shared { disk, folder: state.to_owned() }, name, signers, logs)
+    }
+
+    fn with_state(
+        state: State,
+        name: &str,
+        signers: Vec<Box<dyn Signer>>,
+        logs: LogList,
+    ) -> Result<Self, WitnessError> {
         if signers.is_empty() {
             return Err(WitnessError::NoKey);
         }
@@ -143,15 +141,21 @@ impl Witness {
             .iter()
             .map(|signer| VerifierKey::for_witness(name, signer.public_key()))
             .collect::<Result<_, _>>()?;
-        let state = Dir::open_on(disk, state, 0o644)?;
         Ok(Self {
             name: name.to_owned(),
             signers,
             verifiers,
             state,
-            logs: RwLock::new(logs),
-            known: Mutex::default(),
+            logs: RwLock::new(Arc::new(logs)),
+            rate: None,
+            rates: Mutex::default(),
         })
+    }
+
+    /// Cosigns for each log at most at this rate, unless its list names another one.
+    #[must_use]
+    pub fn with_rate(self, rate: Rate) -> Self {
+        Self { rate: Some(rate), ..self }
     }
 
     /// The witness's name.
@@ -166,120 +170,178 @@ impl Witness {
 
     /// Takes another list of logs. What was cosigned stays known.
     pub fn replace_logs(&self, logs: LogList) {
-        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = logs;
+        let listed: std::collections::HashSet<_> = logs.iter().map(|log| origin_hash(&log.origin)).collect();
+        self.rates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keep_only(|(hash, _)| listed.contains(hash));
+        *self.logs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(logs);
+    }
+
+    /// The list of logs in force.
+    pub fn logs(&self) -> Arc<LogList> {
+        Arc::clone(&self.logs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What it has done since it was opened; nothing is counted of one that shares its folder.
+    pub fn stats(&self) -> Stats {
+        match &self.state {
+            State::Mine(ledger) => ledger.stats(),
+            State::Shared { .. } => Stats::default(),
+        }
     }
 
     /// Answers a request to `add-checkpoint` at the time `now`. A failure of our own is status 500, without
     /// particulars.
     pub fn add_checkpoint(&self, body: &[u8], now: Timestamp) -> Response {
-        self.answer(body, now).unwrap_or_else(|_| Response {
-            status: 500,
-            content_type: TEXT,
-            body: b"the witness cannot work at present\n".to_vec(),
-        })
+        self.answer(body, now).unwrap_or_else(|_| Response::failed())
     }
 
     /// As [`Witness::add_checkpoint`], with the particulars of a failure of our own.
     ///
     /// # Errors
-    /// State that cannot be read, trusted or written, or a key that does not sign. Nothing was answered, so the
-    /// checkpoint counts as cosigned or not; the next request finds out.
+    /// State that cannot be trusted or written, or a key that does not sign. Nothing was answered. After a failure of
+    /// the storage the checkpoint counts as cosigned or not, and whoever opens the folder next finds out.
     pub fn answer(&self, body: &[u8], now: Timestamp) -> Result<Response, WitnessError> {
         let request = match AddCheckpoint::parse(body) {
             Ok(request) => request,
-            Err(error) => return Ok(refuse(&Refusal::Malformed(error))),
+            Err(error) => return Ok(Response::refused(&Refusal::Malformed(error))),
         };
         let origin = request.signed().checkpoint().origin();
-        for _ in 0..MAX_SWAPS {
-            // The list is read each time, and the state only for a log on it: names of files come from these alone.
-            let log = self.logs.read().unwrap_or_else(PoisonError::into_inner).find(origin).cloned();
-            let hash = origin_hash(origin);
-            let stored = match log {
-                Some(_) => self.load(&hash, origin)?,
-                None => None,
-            };
-            let held = stored.as_ref().map(|(_, held)| *held);
-            if let Err(refusal) = decide(&request, log.as_ref(), held.as_ref()) {
-                return Ok(refuse(&refusal));
+        let (hash, logs) = (origin_hash(origin), self.logs());
+        let log = logs.find(origin);
+        let ledger = self.ledger()?;
+        let mut counted = false;
+        for _ in 0..MAX_TRIES {
+            // What is kept is looked at only for a log on the list.
+            let seen = if log.is_some() { self.seen(&ledger, &hash, origin)? } else { None };
+            let held = seen.as_ref().and_then(|seen| seen.held);
+            if let Err(refusal) = decide(&request, log, held.as_ref()) {
+                // It may rest on a checkpoint that is not durable yet.
+                ledger.settle(seen.map_or(0, |seen| seen.commit))?;
+                return Ok(Response::refused(&refusal));
             }
+            if !counted && let Err(seconds) = self.count(&hash, &logs, &request, held, now) {
+                return Ok(Response::too_often(seconds));
+            }
+            counted = true;
             let cosignatures = self.cosign(&request, now)?;
-            match self.store(&hash, stored.map(|(bytes, _)| bytes), &request, log.as_ref(), &cosignatures) {
-                Ok(()) => {
-                    let body = encode_cosignatures(&cosignatures);
-                    return Ok(Response { status: 200, content_type: TEXT, body });
-                }
-                // Somebody was faster; decide again on what is there now. What was signed is forgotten unseen.
-                Err(WitnessError::Store(StoreError::Conflict { .. })) => {}
-                Err(error) => return Err(error),
+            let note = note(&request, log, &cosignatures)?;
+            let checkpoint = request.signed().checkpoint();
+            let next = Held { size: checkpoint.size(), root: *checkpoint.root() };
+            if let Ok(commit) = ledger.stage(&hash, seen.as_ref(), note, next)? {
+                ledger.settle(commit)?;
+                return Ok(Response::cosigned(&cosignatures));
             }
+            // Somebody was faster; decide again on what is there now. What was signed is forgotten unseen.
         }
-        Err(WitnessError::Store(StoreError::Conflict { path: self.state.root().to_owned() }))
+        Ok(Response::too_often(1))
     }
 
     /// The latest cosigned checkpoint of the log whose origin has this SHA-256, for
     /// `GET <monitoring prefix>/<origin hash>/checkpoint`; `None` if there is none.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The storage failed.
     pub fn latest(&self, origin_hash: &Sha256Digest) -> Result<Option<Vec<u8>>, WitnessError> {
-        Ok(self.state.get(&origin_hash.to_string())?)
+        Ok(self.ledger()?.durable(origin_hash)?.map(|note| note.to_vec()))
     }
 
-    /// The state of a log: its bytes for the swap, and what they say. Verified as our own words.
-    fn load(&self, hash: &Sha256Digest, origin: &str) -> Result<Option<(HeldBytes, Held)>, WitnessError> {
-        let cell = self.state.cell(&hash.to_string())?;
-        let Some(held) = cell.load()? else { return Ok(None) };
-        let damaged = |source| WitnessError::Damaged { path: cell.path().display().to_string(), source };
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
-        let signed = if known.is_some_and(|known| known == held.bytes()) {
-            SignedCheckpoint::parse(held.bytes())
-        } else {
-            SignedCheckpoint::open(held.bytes(), origin, &self.verifiers)
-        };
-        let signed = signed.map_err(damaged)?;
-        let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
-        Ok(Some((held, Held { size, root })))
+    /// The ledger for one answer.
+    fn ledger(&self) -> Result<Arc<Ledger>, WitnessError> {
+        match &self.state {
+            State::Mine(ledger) => Ok(Arc::clone(ledger)),
+            State::Shared { disk, folder } => Ok(Arc::new(Ledger::wait(Arc::clone(disk), folder)?)),
+        }
     }
 
-    fn cosign(&self, request: &AddCheckpoint, now: Timestamp) -> Result<Vec<NoteSignature>, WitnessError> {
-        let checkpoint = request.signed().checkpoint();
-        let cosign = |signer: &dyn Signer| cosignature::cosign(checkpoint, &self.name, signer, now);
-        Ok(self.signers.iter().map(|signer| cosign(&**signer)).collect::<Result<_, _>>()?)
+    /// What was cosigned last for a log, verified as our own words.
+    fn seen(&self, ledger: &Ledger, hash: &Sha256Digest, origin: &str) -> Result<Option<Seen>, WitnessError> {
+        let Some(mut seen) = ledger.seen(hash)? else { return Ok(None) };
+        if seen.held.is_none() {
+            let signed = SignedCheckpoint::open(&seen.note, origin, &self.verifiers)
+                .map_err(|source| damaged(origin, source))?;
+            let held = Held { size: signed.checkpoint().size(), root: *signed.checkpoint().root() };
+            ledger.trust(hash, &seen.note, held);
+            seen.held = Some(held);
+        }
+        Ok(Some(seen))
     }
 
-    /// Replaces the state of a log, if it is still `old`, by the request's checkpoint with the log's signatures that
-    /// we verified and our cosignatures.
-    fn store(
+    /// Counts a request that will be cosigned, so that nobody without a log's key spends what is the log's, or says in how many seconds to ask again.
+    fn count(
         &self,
         hash: &Sha256Digest,
-        old: Option<HeldBytes>,
+        logs: &LogList,
         request: &AddCheckpoint,
-        log: Option<&KnownLog>,
-        cosignatures: &[NoteSignature],
-    ) -> Result<(), WitnessError> {
-        let cell = self.state.cell(&hash.to_string())?;
-        let by_log = |signature: &&NoteSignature| {
-            log.is_some_and(|log| log.keys.iter().any(|key| signature.claims(key)))
-        };
-        let mut signatures: Vec<NoteSignature> =
-            request.signed().note().signatures().iter().filter(by_log).cloned().collect();
-        signatures.extend_from_slice(cosignatures);
-        let next = SignedCheckpoint::new(request.signed().checkpoint().clone(), signatures)
-            .map_err(|source| WitnessError::Damaged { path: cell.path().display().to_string(), source })?;
-        let bytes = next.encode();
-        match old {
-            Some(old) => cell.replace(old, &bytes)?,
-            None => cell.create(&bytes)?,
-        };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(*hash, bytes);
-        Ok(())
+        held: Option<Held>,
+        now: Timestamp,
+    ) -> Result<(), u64> {
+        let checkpoint = request.signed().checkpoint();
+        let Some(rate) = logs.rate(checkpoint.origin()).or(self.rate) else { return Ok(()) };
+        let repeated = held.is_some_and(|held| held.size == checkpoint.size());
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).take((*hash, repeated), rate, now)
+    }
+
+    fn cosign(&self, request: &AddCheckpoint, now: Timestamp) -> Result<Vec<NoteSignature>, SignError> {
+        let checkpoint = request.signed().checkpoint();
+        self.signers
+            .iter()
+            .map(|signer| cosignature::cosign(checkpoint, &self.name, &**signer, now))
+            .collect()
     }
 }
 
-fn refuse(refusal: &Refusal) -> Response {
-    Response {
-        status: refusal.status(),
-        content_type: refusal.content_type(),
-        body: refusal.body().into_bytes(),
+/// The latest checkpoint that the witness with its state in this folder has cosigned for a log, for a process that does
+/// not have the folder. It is what the folder holds at this moment, and need not be durable.
+///
+/// # Errors
+/// The state cannot be read or is damaged.
+pub fn last_seen(state: &Path, origin: &str) -> Result<Option<Vec<u8>>, WitnessError> {
+    Ok(ledger::peek(state, origin)?.map(|note| note.to_vec()))
+}
+
+/// What is kept of a request: its checkpoint, the log's signatures that were verified, one a key, and ours.
+fn note(
+    request: &AddCheckpoint,
+    log: Option<&KnownLog>,
+    cosignatures: &[NoteSignature],
+) -> Result<Note, WitnessError> {
+    let given = request.signed().note().signatures();
+    let keys = log.map_or(&[][..], |log| &log.keys);
+    let by_log = keys.iter().filter_map(|key| given.iter().find(|signature| signature.claims(key)));
+    let signatures = by_log.chain(cosignatures).cloned().collect();
+    let checkpoint = request.signed().checkpoint();
+    let signed = SignedCheckpoint::new(checkpoint.clone(), signatures)
+        .map_err(|source| damaged(checkpoint.origin(), source))?;
+    Ok(signed.encode().into())
+}
+
+fn damaged(origin: &str, source: CheckpointError) -> WitnessError {
+    WitnessError::Damaged { origin: origin.to_owned(), source }
+}
+
+impl Response {
+    /// What a stranger is told of a failure of our own.
+    pub fn failed() -> Self {
+        Self::text(500, "the witness cannot work at present\n".into())
+    }
+
+    fn text(status: u16, body: Vec<u8>) -> Self {
+        Self { status, content_type: TEXT, retry_after: None, body }
+    }
+
+    fn cosigned(cosignatures: &[NoteSignature]) -> Self {
+        Self::text(200, encode_cosignatures(cosignatures))
+    }
+
+    fn refused(refusal: &Refusal) -> Self {
+        let body = refusal.body().into_bytes();
+        Self { content_type: refusal.content_type(), ..Self::text(refusal.status(), body) }
+    }
+
+    fn too_often(seconds: u64) -> Self {
+        let body = "this log asks more often than it may\n".into();
+        Self { retry_after: Some(seconds), ..Self::text(429, body) }
     }
 }

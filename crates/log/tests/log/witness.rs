@@ -1,50 +1,48 @@
 //! L03: a witness signs one line of descent, whatever it is asked.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use countersign_base::{Sha256Digest, Timestamp};
 use countersign_crypto::{Algorithm, SecretKey};
-use countersign_log::{LogKey, LogList, LogListError, Response, Sequencer, Witness};
-use countersign_store::Disk;
-use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
+use countersign_log::witness::Rate;
+use countersign_log::{LogKey, LogList, Response, Sequencer, Witness};
 use countersign_testkit::vectors;
 use countersign_tlog::checkpoint::{self, origin_hash};
 use countersign_tlog::merkle::Hash;
 use countersign_tlog::witness::AddCheckpoint;
-use countersign_tlog::{Checkpoint, SignedCheckpoint, VerifierKey, cosignature};
+use countersign_tlog::{Checkpoint, SignedCheckpoint, cosignature};
 
 use crate::support::{ORIGIN, WITNESS, entries, log_of, log_vkey, now, quick, scratch, secret, witness};
 
 /// A log whose trees the requests are about.
-struct Asker {
+pub(crate) struct Asker {
     log: Sequencer,
 }
 
 impl Asker {
-    fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path) -> Self {
         Self { log: log_of(root, 20) }
     }
 
     /// The honest checkpoint of a size.
-    fn at(&self, size: u64) -> SignedCheckpoint {
+    pub(crate) fn at(&self, size: u64) -> SignedCheckpoint {
         let root = crate::reference::mth(&entries(0, size));
         signed(ORIGIN, size, root, &secret(1))
     }
 
-    fn request(&self, old: u64, new: u64) -> Vec<u8> {
+    pub(crate) fn request(&self, old: u64, new: u64) -> Vec<u8> {
         body(old, self.log.consistency(old, new).expect("a proof"), self.at(new))
     }
 }
 
-fn signed(origin: &str, size: u64, root: Hash, key: &SecretKey) -> SignedCheckpoint {
+pub(crate) fn signed(origin: &str, size: u64, root: Hash, key: &SecretKey) -> SignedCheckpoint {
     let text = format!("{origin}\n{size}\n{}\n", base64(root.as_bytes()));
     let checkpoint = Checkpoint::parse(&text).expect("a checkpoint");
     let signature = checkpoint::sign(&checkpoint, key, now()).expect("a signature");
     SignedCheckpoint::new(checkpoint, vec![signature]).expect("a note")
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
@@ -58,15 +56,15 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-fn body(old: u64, proof: Vec<Hash>, signed: SignedCheckpoint) -> Vec<u8> {
+pub(crate) fn body(old: u64, proof: Vec<Hash>, signed: SignedCheckpoint) -> Vec<u8> {
     AddCheckpoint::new(old, proof, signed).expect("a request").encode()
 }
 
-fn text(response: &Response) -> (u16, String) {
+pub(crate) fn text(response: &Response) -> (u16, String) {
     (response.status, String::from_utf8(response.body.clone()).expect("text"))
 }
 
-fn latest_size(witness: &Witness) -> Option<u64> {
+pub(crate) fn latest_size(witness: &Witness) -> Option<u64> {
     let latest = witness.latest(&origin_hash(ORIGIN)).expect("readable");
     latest.map(|bytes| SignedCheckpoint::parse(&bytes).expect("a checkpoint").checkpoint().size())
 }
@@ -162,103 +160,6 @@ fn l03_e_from_size_zero_nothing_is_to_be_proven() {
 }
 
 #[test]
-fn l03_g_of_concurrent_requests_from_one_size_one_wins() {
-    let temp = scratch();
-    let asker = Asker::new(temp.path());
-    let root = temp.path();
-    assert_eq!(witness(quick(root), root).add_checkpoint(&asker.request(0, 8), now()).status, 200);
-    // Two processes, four threads each.
-    let witnesses = [0, 1].map(|_| {
-        let logs = LogList::new([log_vkey()]);
-        Witness::open(&root.join("witness"), WITNESS, vec![Box::new(secret(2))], logs).unwrap()
-    });
-    let requests: Vec<Vec<u8>> = (9..17).map(|new| asker.request(8, new)).collect();
-    let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let ask = |(place, request): (usize, &Vec<u8>)| {
-            let (witness, request) = (&witnesses[place % 2], request.clone());
-            scope.spawn(move || witness.add_checkpoint(&request, now()).status)
-        };
-        let threads: Vec<_> = requests.iter().enumerate().map(ask).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
-    assert!(statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
-    let winner = 9 + statuses.iter().position(|status| *status == 200).unwrap() as u64;
-    assert_eq!(latest_size(&witnesses[0]), Some(winner));
-}
-
-#[test]
-fn l03_h_killed_at_any_step_it_never_signs_smaller_or_other_after_restart() {
-    let temp = scratch();
-    let asker = Asker::new(temp.path());
-    let fork = signed(ORIGIN, 12, crate::reference::mth(&entries(100, 112)), &secret(1));
-    let run = |plan: Option<(usize, Fault)>| {
-        let run = scratch();
-        let root = run.path().join("root");
-        std::fs::create_dir(&root).unwrap();
-        assert_eq!(witness(quick(&root), &root).add_checkpoint(&asker.request(0, 8), now()).status, 200);
-        let disk = match plan {
-            Some((at, fault)) => FaultyDisk::failing(&root, at, fault, Then::Dies),
-            None => FaultyDisk::counting(&root),
-        };
-        let logs = LogList::new([log_vkey()]);
-        let opened = Witness::open_on(
-            Arc::clone(&disk) as Arc<dyn Disk>,
-            &root.join("witness"),
-            WITNESS,
-            vec![Box::new(secret(2))],
-            logs,
-        );
-        let status =
-            opened.map_or(500, |witness| witness.add_checkpoint(&asker.request(8, 20), now()).status);
-        assert!(status == 200 || status == 500, "{plan:?}: {status}");
-        for loss in Loss::ALL {
-            let after = run.path().join(format!("{loss:?}"));
-            disk.after(loss, &after);
-            let witness = witness(quick(&after), &after);
-            let held = latest_size(&witness).expect("never less than before");
-            assert!(held == 20 || (status != 200 && held == 8), "{plan:?} {loss:?}: {held} after {status}");
-            let answer = witness.add_checkpoint(&body(8, vec![], fork.clone()), now()).status;
-            assert!(answer == 409 || answer == 422, "{plan:?} {loss:?}: a fork got {answer}");
-            assert_eq!(witness.add_checkpoint(&asker.request(3, 8), now()).status, 409);
-            assert_eq!(
-                witness.add_checkpoint(&asker.request(held, 20), now()).status,
-                200,
-                "{plan:?} {loss:?}"
-            );
-        }
-        disk.steps()
-    };
-    let steps = run(None);
-    for at in 0..steps {
-        for fault in Fault::ALL {
-            run(Some((at, fault)));
-        }
-    }
-}
-
-#[test]
-fn a_damaged_record_makes_the_witness_stop_for_that_log() {
-    let temp = scratch();
-    let root = temp.path();
-    let asker = Asker::new(root);
-    assert_eq!(witness(quick(root), root).add_checkpoint(&asker.request(0, 8), now()).status, 200);
-    let path = root.join("witness").join(origin_hash(ORIGIN).to_string());
-    let good = std::fs::read_to_string(&path).unwrap();
-    // A smaller checkpoint that the log signed, without our cosignature.
-    let smaller = String::from_utf8(asker.at(3).encode()).unwrap();
-    for bad in ["", &good[..good.len() - 2], &good.replacen("\n8\n", "\n3\n", 1), &smaller] {
-        std::fs::write(&path, bad).unwrap();
-        let witness = witness(quick(root), root);
-        let response = witness.add_checkpoint(&asker.request(8, 20), now());
-        assert_eq!(response.status, 500, "{bad}");
-        assert!(!text(&response).1.contains(root.to_str().unwrap()), "no particulars for strangers");
-    }
-    std::fs::write(&path, good).unwrap();
-    assert_eq!(witness(quick(root), root).add_checkpoint(&asker.request(8, 20), now()).status, 200);
-}
-
-#[test]
 fn two_keys_of_a_witness_give_two_cosignatures() {
     let temp = scratch();
     let asker = Asker::new(temp.path());
@@ -278,19 +179,44 @@ fn two_keys_of_a_witness_give_two_cosignatures() {
     }
 }
 
+/// A log signs as often as it likes; what is kept of it is one signature a key.
 #[test]
-fn a_list_of_logs_is_a_vkey_a_line() {
-    let vkey = log_vkey();
-    let list = LogList::parse(format!("# logs\n\n{vkey}\n{vkey}\n").as_bytes()).unwrap();
-    assert_eq!(list.iter().count(), 1);
-    assert_eq!(list.find(ORIGIN).unwrap().keys, [vkey]);
-    let witness = VerifierKey::for_witness(WITNESS, secret(2).public_key()).unwrap();
-    for bad in ["log.example".to_owned(), witness.to_string()] {
-        let error = LogList::parse(format!("# x\n{bad}\n").as_bytes()).unwrap_err();
-        assert!(matches!(error, LogListError::Line { line: 2, .. }), "{error}");
+fn a_log_cannot_swell_what_is_kept_of_it() {
+    let temp = scratch();
+    let asker = Asker::new(temp.path());
+    let witness = witness(quick(temp.path()), temp.path());
+    let once = asker.at(8);
+    let stranger = checkpoint::sign(once.checkpoint(), &secret(9), now()).unwrap();
+    let crowded = once.with_signatures(&[stranger]).unwrap();
+    assert_eq!(witness.add_checkpoint(&body(0, vec![], crowded), now()).status, 200);
+    let latest = witness.latest(&origin_hash(ORIGIN)).unwrap().unwrap();
+    let latest = SignedCheckpoint::parse(&latest).unwrap();
+    assert_eq!(latest.note().signatures().len(), 2, "the log's and the witness's");
+    assert_eq!(latest.note().signatures()[0], once.note().signatures()[0]);
+}
+
+#[test]
+fn a_log_that_asks_too_often_waits_and_repetitions_do_not_hold_it_up() {
+    let temp = scratch();
+    let asker = Asker::new(temp.path());
+    let logs = LogList::new([log_vkey()]);
+    let state = temp.path().join("witness");
+    let witness = Witness::open_on(quick(temp.path()), &state, WITNESS, vec![Box::new(secret(2))], logs)
+        .unwrap()
+        .with_rate(Rate::per_second(1));
+    assert_eq!(witness.add_checkpoint(&asker.request(0, 1), now()).status, 200);
+    // Ten at once, of each kind.
+    let repeat = asker.request(1, 1);
+    let statuses: Vec<u16> = (0..11).map(|_| witness.add_checkpoint(&repeat, now()).status).collect();
+    assert_eq!(statuses, [[200; 10].as_slice(), &[429]].concat());
+    assert_eq!(witness.add_checkpoint(&asker.request(0, 2), now()).status, 409, "a refusal costs nothing");
+    for size in 1..10 {
+        assert_eq!(witness.add_checkpoint(&asker.request(size, size + 1), now()).status, 200, "{size}");
     }
-    assert!(matches!(LogList::parse(b"\xff"), Err(LogListError::NotText)));
-    assert!(matches!(LogList::read(Path::new("/nonexistent/logs")), Err(LogListError::Missing(_))));
+    let refused = witness.add_checkpoint(&asker.request(10, 11), now());
+    assert_eq!((refused.status, refused.retry_after), (429, Some(1)));
+    let later = Timestamp::from_unix(now().as_unix() + 1).unwrap();
+    assert_eq!(witness.add_checkpoint(&asker.request(10, 11), later).status, 200);
 }
 
 /// `witness/add-checkpoint.json`: requests in order with the status of another witness.
