@@ -17,3 +17,5 @@ mod support;
 mod vectors;
 mod wal;
 mod witness;
+mod witness_logs;
+mod witness_state;
