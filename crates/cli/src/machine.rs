@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use countersign_base::code;
 use countersign_base::name::{Channel, NameError, Platform, ProductName, RepoName, Version};
-use countersign_client::{Hearing, Home, Panel, Repository, Trusted, Want, load, load_as_proven, transport};
+use countersign_client::{Hearing, Home, Mirrors, Panel, Repository, Trusted, Want, load, load_as_proven};
 use countersign_install::Status;
 use countersign_verify::{Agreed, Claim, DEFAULT_CHANNEL, Release, Verified, VerifyError, Wanted};
 
@@ -150,8 +150,10 @@ pub(crate) fn no_repository() -> CliError {
 /// The metadata at hand or, where that has expired or is incomplete, what the repository has now.
 fn known(repository: &Repository, site: &Site) -> Result<Trusted, CliError> {
     Ok(load(repository, &Want::All, site.now).or_else(|_| {
-        let transport = transport::open(repository.location());
-        countersign_client::refresh(repository, &*transport, &Want::All, site.now)
+        let mirrors = repository.transport();
+        let refreshed = countersign_client::refresh(repository, &mirrors, &Want::All, site.now);
+        warn_of(&mirrors, site);
+        refreshed
     })?)
 }
 
@@ -172,12 +174,19 @@ fn first_to_agree(
 /// The repository's metadata brought up to date.
 pub(crate) fn refresh(
     repository: &Repository,
+    mirrors: &Mirrors,
     product: &ProductName,
     site: &Site,
 ) -> Result<Trusted, CliError> {
-    let transport = transport::open(repository.location());
     let products = [product.clone()];
-    Ok(countersign_client::refresh(repository, &*transport, &Want::Products(&products), site.now)?)
+    Ok(countersign_client::refresh(repository, mirrors, &Want::Products(&products), site.now)?)
+}
+
+/// Tells which of a repository's places were not good enough.
+pub(crate) fn warn_of(mirrors: &Mirrors, site: &Site) {
+    for bad in mirrors.turned_away() {
+        site.out.warn(&format!("{} is passed over: {} ({})", bad.place, bad.message, bad.code));
+    }
 }
 
 /// The files of the release that is wanted.

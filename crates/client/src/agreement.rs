@@ -88,7 +88,8 @@ impl Home {
                 let what = format!("`{other}` and `{name}` are the same repository");
                 return Err(AgreementError::Map(what).into());
             }
-            repositories.insert(name.clone(), vec![repository.location().to_string()]);
+            repositories
+                .insert(name.clone(), repository.locations().iter().map(ToString::to_string).collect());
         }
         map.repositories = repositories;
         let bytes = map.encode();
@@ -164,7 +165,7 @@ impl<'a> Panel<'a> {
         let products = [product.clone()];
         let want = Want::Products(&products);
         let heard = self.home.repository(name).and_then(|repository| match self.hearing {
-            Hearing::Refreshed => refresh(&repository, &*repository.transport(), &want, self.now),
+            Hearing::Refreshed => refresh(&repository, &repository.transport(), &want, self.now),
             Hearing::Kept => load(&repository, &want, self.now),
             Hearing::Proven => load_as_proven(&repository, &want),
         });

@@ -93,6 +93,17 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// Whether another place that has the repository might do better: not where this machine is at fault.
+    pub(crate) fn is_of_the_place(&self) -> bool {
+        match self {
+            Self::Fetch(FetchError::Sink(_)) | Self::Verify(VerifyError::ClockBehind { .. }) => false,
+            Self::Fetch(_) | Self::ProofTooLarge { .. } | Self::Verify(_) | Self::Tile { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl Explain for ClientError {
     fn code(&self) -> Code {
         match self {

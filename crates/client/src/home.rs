@@ -22,9 +22,10 @@ use countersign_base::{Anchor, Timestamp, canonical};
 use countersign_store::{Disk, Lock, RealDisk, StoreError, durable};
 
 use crate::error::ClientError;
+use crate::mirrors::{MAX_PLACES, Mirrors};
 use crate::refresh::{Trusted, Want, refresh};
 use crate::state::StateDir;
-use crate::transport::{self, Location, Transport};
+use crate::transport::{Location, Transport};
 
 /// Most repositories in one home.
 pub const MAX_REPOSITORIES: usize = 1024;
@@ -50,7 +51,8 @@ pub struct Home {
 #[derive(Debug, Clone)]
 pub struct Repository {
     name: RepoName,
-    location: Location,
+    /// At least one; the first is asked first.
+    locations: Vec<Location>,
     anchor: Anchor,
     added: Timestamp,
     pub(crate) state: StateDir,
@@ -62,14 +64,14 @@ impl Repository {
         &self.name
     }
 
-    /// Where it is fetched from.
-    pub const fn location(&self) -> &Location {
-        &self.location
+    /// Where it is fetched from: the place that is asked first, then the others.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
     }
 
     /// What fetches from there. Nothing is opened or connected yet.
-    pub fn transport(&self) -> Box<dyn Transport + Send + Sync> {
-        transport::open(&self.location)
+    pub fn transport(&self) -> Mirrors {
+        Mirrors::new(&self.locations)
     }
 
     /// Its identity.
@@ -83,12 +85,18 @@ impl Repository {
     }
 
     fn encode(&self) -> Vec<u8> {
-        canonical::rfc8785(&Json::object([
+        let mut urls = self.locations.iter().map(|location| Json::from(location.to_string()));
+        let mut members = vec![
             ("added", Json::from(self.added.to_string())),
             ("anchor", Json::from(self.anchor.to_string())),
             ("apiVersion", Json::from(API_VERSION)),
-            ("url", Json::from(self.location.to_string())),
-        ]))
+        ];
+        members.extend(urls.next().map(|url| ("url", url)));
+        let mirrors: Vec<Json> = urls.collect();
+        if !mirrors.is_empty() {
+            members.push(("mirrors", Json::Array(mirrors)));
+        }
+        canonical::rfc8785(&Json::object(members))
     }
 
     fn parse(name: &RepoName, state: StateDir, bytes: &[u8]) -> Option<Self> {
@@ -97,9 +105,18 @@ impl Repository {
         if text("apiVersion")? != API_VERSION {
             return None;
         }
+        let mut locations: Vec<Location> = vec![text("url")?.parse().ok()?];
+        if let Some(mirrors) = value.get("mirrors") {
+            for mirror in mirrors.as_array()? {
+                locations.push(mirror.as_str()?.parse().ok()?);
+            }
+        }
+        if locations.len() > MAX_PLACES {
+            return None;
+        }
         Some(Self {
             name: name.clone(),
-            location: text("url")?.parse().ok()?,
+            locations,
             anchor: text("anchor")?.parse().ok()?,
             added: text("added")?.parse().ok()?,
             state,
@@ -197,7 +214,7 @@ impl Home {
         durable::create_dir_all(&*self.disk, &self.path.join(REPOS))?;
         let _lock = lock(&self.path.join("lock"))?;
         match self.repository(name) {
-            Ok(held) if held.location == *location && held.anchor == anchor => {
+            Ok(held) if held.locations.first() == Some(location) && held.anchor == anchor => {
                 let trusted = refresh(&held, transport, &Want::All, now)?;
                 return Ok((held, trusted));
             }
@@ -207,7 +224,8 @@ impl Home {
         }
         let staging = self.hidden("adding", name)?;
         let state = StateDir::new(staging.clone(), self.disk.clone());
-        let staged = Repository { name: name.clone(), location: location.clone(), anchor, added: now, state };
+        let staged =
+            Repository { name: name.clone(), locations: vec![location.clone()], anchor, added: now, state };
         let result = self.fetch_and_name(&staged, &staging, transport, now);
         if result.is_err() {
             // Best effort; the next attempt removes it otherwise.
@@ -234,14 +252,17 @@ impl Home {
         Ok(())
     }
 
-    /// Fetches a trusted repository from another place from now on: a mirror, a new host. Anchor and all that was
-    /// accepted stay, so the new place cannot offer what the old could not.
+    /// Fetches a trusted repository from other places from now on, in this order: mirrors, a new host. Anchor and all
+    /// that was accepted stay, so a new place cannot offer what the old could not.
     ///
     /// # Errors
-    /// `trust-repo-unknown`, `state-damaged`, `storage-failed`.
-    pub fn set_location(&self, name: &RepoName, location: &Location) -> Result<Repository, ClientError> {
+    /// `trust-repo-unknown`, `state-damaged`, `storage-failed`; `limit-exceeded` for none or more than [`MAX_PLACES`].
+    pub fn set_locations(&self, name: &RepoName, locations: &[Location]) -> Result<Repository, ClientError> {
+        if locations.is_empty() || locations.len() > MAX_PLACES {
+            return Err(ClientError::TooMany { what: "places of one repository", limit: MAX_PLACES });
+        }
         let _lock = lock(&self.path.join("lock"))?;
-        let moved = Repository { location: location.clone(), ..self.repository(name)? };
+        let moved = Repository { locations: locations.to_vec(), ..self.repository(name)? };
         durable::write_atomic(&*self.disk, &self.folder(name).join(REPO_FILE), &moved.encode(), 0o644)?;
         Ok(moved)
     }

@@ -17,6 +17,7 @@ use countersign_verify::{Document, TransparentSet, VerifyError};
 
 use crate::error::ClientError;
 use crate::home::Repository;
+use crate::mirrors::{Trouble, in_turn};
 use crate::state::{PROOF_SUFFIX, StateDir};
 use crate::tiles::Tiles;
 use crate::transport::{FetchError, Transport};
@@ -60,12 +61,23 @@ pub struct Change {
     pub version: u64,
 }
 
-/// Brings what this machine has of a repository up to date.
+/// Brings what this machine has of a repository up to date. Where the transport has several places, one is enough.
 ///
 /// # Errors
 /// Codes of fetching, of TUF, of the log. New roots that were verified before the error are kept; the rest is as it
 /// was.
 pub fn refresh(
+    repository: &Repository,
+    transport: &dyn Transport,
+    want: &Want<'_>,
+    now: Timestamp,
+) -> Result<Trusted, ClientError> {
+    let judge = |error: &ClientError| Trouble::new(error, error.is_of_the_place());
+    in_turn(transport, judge, || refresh_here(repository, transport, want, now))
+}
+
+/// As [`refresh`], from one place.
+fn refresh_here(
     repository: &Repository,
     transport: &dyn Transport,
     want: &Want<'_>,

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use countersign_base::name::{Channel, Platform, ProductName, RepoName, Version};
 use countersign_base::{Class, Explain as _, code};
-use countersign_client::Repository;
-use countersign_client::transport::{self, FetchError, Transport};
+use countersign_client::transport::{FetchError, Transport};
+use countersign_client::{Mirrors, Repository, Trouble, in_turn};
 use countersign_install::{Activated, DEFAULT_KEPT_GENERATIONS, InstallError, Installer, Request, View};
 use countersign_verify::{Release, Verified};
 use serde::Serialize;
@@ -94,6 +94,15 @@ impl Installed {
         self
     }
 
+    /// Adds which places of the repository were not good enough.
+    fn passing_over(mut self, mirrors: &Mirrors) -> Self {
+        self.notices.extend(mirrors.turned_away().into_iter().map(|bad| Notice {
+            code: bad.code.name(),
+            message: format!("{} is passed over: {}", bad.place, bad.message),
+        }));
+        self
+    }
+
     pub(crate) fn with_evidence(mut self, evidence: Evidence) -> Self {
         self.evidence = Some(evidence);
         self
@@ -154,7 +163,19 @@ pub(crate) fn run(args: &InstallArgs, site: &Site) -> Result<ExitCode, CliError>
 
 /// Refreshes, downloads what is missing and activates.
 pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<Installed, CliError> {
-    let trusted = machine::refresh(choice.repository, choice.product, site)?;
+    let mirrors = choice.repository.transport();
+    let installed = install_from(&mirrors, choice, root, site);
+    machine::warn_of(&mirrors, site);
+    Ok(installed?.passing_over(&mirrors))
+}
+
+fn install_from(
+    mirrors: &Mirrors,
+    choice: &Choice<'_>,
+    root: &Path,
+    site: &Site,
+) -> Result<Installed, CliError> {
+    let trusted = machine::refresh(choice.repository, mirrors, choice.product, site)?;
     let files = machine::select(&trusted, choice.product, choice.version, choice.platform, choice.channel)?;
     let agreed = machine::agreed(choice.repository, &trusted, &files, site)?;
     // The usual end of an update: nothing is new, and so nothing is locked or written.
@@ -162,7 +183,6 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
         return Ok(installed(choice, &done, &files, &agreed));
     }
     let mut installer = open(root, site)?;
-    let transport = transport::open(choice.repository.location());
     let request = Request {
         repository_name: choice.repository.name().clone(),
         now: site.now,
@@ -172,7 +192,7 @@ pub(crate) fn install(choice: &Choice<'_>, root: &Path, site: &Site) -> Result<I
     // What will be refused need not be fetched.
     installer.check(&files, &request)?;
     for release in &files {
-        bring(&installer, release, &*transport, site)?;
+        bring(&installer, release, mirrors, site)?;
     }
     let done = installer.activate(&files, &request)?;
     // Old generations are a convenience; failing to remove them takes nothing from what is active now.
@@ -205,8 +225,25 @@ pub(crate) fn open(root: &Path, site: &Site) -> Result<Installer, CliError> {
     Ok(installer)
 }
 
-/// Takes one file into the store, resuming an interrupted download.
+/// Takes one file into the store, from the first place that has it as it was released.
 fn bring(
+    installer: &Installer,
+    release: &Verified<Release>,
+    mirrors: &Mirrors,
+    site: &Site,
+) -> Result<(), CliError> {
+    // Not what this machine's disk refuses.
+    let judge = |error: &CliError| Trouble {
+        code: error.code,
+        class: error.class,
+        message: error.what.clone(),
+        of_the_place: error.code == code::ARTIFACT_DIGEST_MISMATCH || error.code.name().starts_with("fetch-"),
+    };
+    in_turn(mirrors, judge, || bring_from(installer, release, mirrors, site))
+}
+
+/// Takes one file into the store, resuming an interrupted download.
+fn bring_from(
     installer: &Installer,
     release: &Verified<Release>,
     transport: &dyn Transport,

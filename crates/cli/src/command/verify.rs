@@ -9,7 +9,7 @@ use std::thread;
 use clap::Args;
 use countersign_base::name::RepoName;
 use countersign_base::{Sha256Digest, code};
-use countersign_client::{Hearing, Panel, Repository, Trusted, Want, load, refresh, transport};
+use countersign_client::{Hearing, Panel, Repository, Trusted, Want, load, refresh};
 use countersign_crypto::Sha256;
 use countersign_verify::{Agreed, Claim, Release, Verified, VerifyError};
 use serde::Serialize;
@@ -216,8 +216,10 @@ fn metadata(args: &VerifyArgs, site: &Site) -> Result<Metadata, CliError> {
     }
     let trusted = |repository: &Repository| {
         if args.refresh {
-            let transport = transport::open(repository.location());
-            Ok(refresh(repository, &*transport, &Want::All, site.now)?)
+            let mirrors = repository.transport();
+            let refreshed = refresh(repository, &mirrors, &Want::All, site.now);
+            machine::warn_of(&mirrors, site);
+            Ok(refreshed?)
         } else {
             load(repository, &Want::All, site.now).map_err(|error| stale(error.into()))
         }

@@ -46,6 +46,12 @@ pub trait Transport {
         sink: &mut dyn Write,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), FetchError>;
+
+    /// What came from here cannot be used, for this reason: whether there is another place, from which everything is
+    /// fetched from now on.
+    fn turn_away(&self, _code: Code, _why: &str) -> bool {
+        false
+    }
 }
 
 /// Why a file could not be had.

@@ -21,7 +21,7 @@ fn repositories_are_added_listed_and_forgotten() {
     let (added, trusted) = fixture.add(&fixture.sim.files).unwrap();
     assert_eq!(versions(&trusted), ["1.0.0"]);
     assert_eq!((added.anchor(), added.added()), (fixture.sim.anchor(), now()));
-    assert_eq!(added.location().to_string(), "file:///repo");
+    assert_eq!(added.locations()[0].to_string(), "file:///repo");
     let listed = home.repositories().unwrap();
     assert_eq!(listed.iter().map(|repository| repository.name().as_str()).collect::<Vec<_>>(), ["acme"]);
     // Again the same: no harm. Another under its name: refused.

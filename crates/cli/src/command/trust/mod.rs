@@ -41,16 +41,21 @@ pub(crate) struct AddArgs {
     anchor: Option<String>,
 }
 
-/// Fetch a trusted repository from another place: a mirror, a new host
+/// Fetch a trusted repository from other places: mirrors, a new host
 ///
-/// The anchor and everything accepted so far stay, so the new place cannot offer anything that the old could not.
+/// The anchor and everything accepted so far stay, so a new place cannot offer anything that the old could not. Several
+/// places are asked in the order given: where one does not answer, or what it sends does not verify, the next one is
+/// asked, and you are told.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  countersign trust set-url acme https://mirror.example.org/acme")]
+#[command(
+    after_help = "Example:\n  countersign trust set-url acme https://mirror.example.org/acme https://dl.example.com/acme"
+)]
 pub(crate) struct SetUrlArgs {
     /// Its name on this machine
     name: RepoName,
-    /// The new place
-    url: String,
+    /// The places, the one to ask first first
+    #[arg(value_name = "URL", required = true)]
+    urls: Vec<String>,
 }
 
 /// List the trusted repositories
@@ -68,6 +73,9 @@ pub(crate) struct RemoveArgs {
 struct Entry {
     name: String,
     url: String,
+    /// Where it is fetched from if that place fails, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mirrors: Vec<String>,
     anchor: String,
     added: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -76,9 +84,11 @@ struct Entry {
 
 impl Entry {
     fn of(repository: &Repository, products: Vec<String>) -> Self {
+        let mut urls = repository.locations().iter().map(ToString::to_string);
         Self {
             name: repository.name().to_string(),
-            url: repository.location().to_string(),
+            url: urls.next().unwrap_or_default(),
+            mirrors: urls.collect(),
             anchor: repository.anchor().to_string(),
             added: repository.added().to_string(),
             products,
@@ -90,7 +100,10 @@ impl Report for Entry {
     fn lines(&self) -> Vec<String> {
         let products =
             if self.products.is_empty() { "none yet".to_owned() } else { self.products.join(", ") };
-        vec![format!("trusted {} at {}", self.name, self.url), format!("products: {products}")]
+        let mut lines = vec![format!("trusted {} at {}", self.name, self.url)];
+        lines.extend(self.mirrors.iter().map(|mirror| format!("or else at {mirror}")));
+        lines.push(format!("products: {products}"));
+        lines
     }
 }
 
@@ -158,8 +171,8 @@ fn add(args: &AddArgs, site: &Site) -> Result<(), CliError> {
 }
 
 fn set_url(args: &SetUrlArgs, site: &Site) -> Result<(), CliError> {
-    let location: Location = args.url.parse()?;
-    let repository = machine::home(site)?.set_location(&args.name, &location)?;
+    let locations: Vec<Location> = args.urls.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
+    let repository = machine::home(site)?.set_locations(&args.name, &locations)?;
     site.out.report(&Entry::of(&repository, products(&repository, site.now)))
 }
 
