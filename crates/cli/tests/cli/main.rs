@@ -16,6 +16,7 @@ mod log_rekor;
 mod log_serve;
 mod log_submission;
 mod mirror;
+mod mirrors;
 mod publisher;
 mod server;
 mod several;

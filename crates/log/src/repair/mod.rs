@@ -27,6 +27,7 @@ use countersign_tlog::tile::{TILE_WIDTH, TileId};
 use crate::fsck::Trust;
 use crate::mirror::source::encode_tile;
 use crate::mirror::{MirrorError, Source, trusted_checkpoint};
+use crate::sequencer::wal_entries;
 
 /// What a repair did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,24 @@ impl core::fmt::Debug for Help<'_> {
             .field("entries", &self.entries.len())
             .field("source", &self.source.is_some())
             .finish()
+    }
+}
+
+impl Help<'_> {
+    /// Adds what the write-ahead log in a log's private folder still has: the newest entries.
+    ///
+    /// # Errors
+    /// `log-storage-failed` if it cannot be read; one that is damaged adds nothing.
+    pub fn take_write_ahead_log(&mut self, private: &Path) -> Result<(), MirrorError> {
+        for (index, entry) in wal_entries(private)? {
+            self.take(index, entry);
+        }
+        Ok(())
+    }
+
+    /// Adds a copy of an entry.
+    pub fn take(&mut self, index: u64, entry: Vec<u8>) {
+        self.entries.entry(index).or_default().push(entry);
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) use open::storage_fault;
 pub(crate) use publish::publication;
 pub(crate) use signing::Signing;
 pub(crate) use tiles::Growing;
-pub(crate) use wal::{Wal, fits};
+pub(crate) use wal::{Wal, entries as wal_entries, fits};
 
 /// Longest entry, in bytes: its length is written in two.
 pub const MAX_ENTRY_BYTES: usize = 65_535;

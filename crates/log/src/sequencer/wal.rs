@@ -152,6 +152,20 @@ fn read(path: &Path, signed: u64) -> Result<Vec<Batch>, WalError> {
     Ok(record::parse(&bytes, signed, bytes.len() as u64 <= KEEP_BYTES).map_err(damaged)?.batches)
 }
 
+/// Every entry that the files in `folder` still have, with its index, also of what signed trees cover: for a repair,
+/// which believes none of it. A file that does not read has none.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let mut found = Vec::new();
+    for name in [FIRST, SECOND] {
+        let Some(bytes) = durable::read(&folder.join(name), MAX_FILE_BYTES)? else { continue };
+        let batches = record::parse(&bytes, 0, true).map_or_else(|_| Vec::new(), |parsed| parsed.batches);
+        for batch in batches {
+            found.extend((batch.first()..).zip(batch.entries().map(<[u8]>::to_vec)));
+        }
+    }
+    Ok(found)
+}
+
 /// The batches one after the other, each once. Covered ones stay only if nothing is missing behind them.
 fn in_order(mut batches: Vec<Batch>, signed: u64) -> Result<Vec<Batch>, WalError> {
     batches.sort_by_key(Batch::first);

@@ -202,6 +202,29 @@ fn an_upper_tile_and_a_tile_and_a_bundle_below_it_are_told_apart() {
 }
 
 #[test]
+fn the_newest_entries_come_back_from_the_write_ahead_log() {
+    let temp = scratch();
+    let mut log = log_of(temp.path(), 0);
+    let witness = witness(quick(temp.path()), temp.path());
+    log.append(&entries(0, 300), now()).unwrap();
+    log.publish(&mut cosigners(&witness), &policy(), now()).unwrap();
+    drop(log);
+    let log = temp.path().join("log");
+    for name in ["tile/entries/000", "tile/entries/001.p/44"] {
+        fs::remove_file(log.join(name)).unwrap();
+    }
+    let mut help = Help::default();
+    help.take_write_ahead_log(&temp.path().join("private")).unwrap();
+    let repaired = mend(&log, &help);
+    assert_eq!((repaired.mended.len(), repaired.left.len()), (2, 0), "{repaired:?}");
+    assert!(repaired.mended.iter().all(|mended| mended.from == Made::Offered));
+    assert!(is_whole(&log));
+    // A damaged one helps nobody, and does no harm.
+    fs::write(temp.path().join("private/wal"), b"x").unwrap();
+    Help::default().take_write_ahead_log(&temp.path().join("private")).unwrap();
+}
+
+#[test]
 fn entries_that_do_not_make_the_signed_root_are_refused() {
     let temp = scratch();
     published(temp.path());

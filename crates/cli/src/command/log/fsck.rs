@@ -114,7 +114,7 @@ pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
 }
 
 /// The anchor of the repository's first root on disk, and the policy of its newest, to which the chain leads.
-fn newest_policy(repository: &Path, site: &Site) -> Result<(Anchor, Policy), CliError> {
+pub(super) fn newest_policy(repository: &Path, site: &Site) -> Result<(Anchor, Policy), CliError> {
     let folder = repository.join("metadata");
     let missing = || {
         CliError::new(

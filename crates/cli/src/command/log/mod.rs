@@ -1,10 +1,13 @@
 //! `countersign log`: run a transparency log, add to it, prove what is in it.
 
 mod add;
+mod evidence;
 mod fsck;
 mod local;
+mod mirror;
 mod proof;
 mod reader;
+mod repair;
 mod serve;
 mod sigstore;
 
@@ -21,7 +24,10 @@ pub(crate) enum LogCommand {
     Serve(serve::ServeArgs),
     Add(add::AddArgs),
     Proof(proof::ProofArgs),
+    Mirror(mirror::MirrorArgs),
     Fsck(fsck::FsckArgs),
+    Repair(repair::RepairArgs),
+    Evidence(evidence::EvidenceArgs),
     TrustedRoot(sigstore::TrustedRootArgs),
     SigningConfig(sigstore::SigningConfigArgs),
 }
@@ -31,7 +37,10 @@ pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliErro
         LogCommand::Serve(args) => serve::run(args, site),
         LogCommand::Add(args) => add::run(args, site),
         LogCommand::Proof(args) => proof::run(args, site),
+        LogCommand::Mirror(args) => mirror::run(args, site),
         LogCommand::Fsck(args) => fsck::run(args, site),
+        LogCommand::Repair(args) => repair::run(args, site),
+        LogCommand::Evidence(args) => evidence::run(args, site),
         LogCommand::TrustedRoot(args) => sigstore::trusted_root(args, site),
         LogCommand::SigningConfig(args) => sigstore::signing_config(args, site),
     }

@@ -197,7 +197,7 @@ impl Reader {
     }
 }
 
-fn read_policy(path: &Path) -> Result<Policy, CliError> {
+pub(super) fn read_policy(path: &Path) -> Result<Policy, CliError> {
     let bytes = durable::read(path, MAX_POLICY_BYTES as u64)?;
     let bytes = bytes.ok_or_else(|| {
         CliError::new(code::FILE_NOT_FOUND, format!("there is no file `{}`", path.display()))
