@@ -16,6 +16,19 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// `text`, which may be a URL, without what may be a password in it: what is before an `@`, and a query or fragment. For
+/// messages about text that was refused (attack D04).
+pub fn without_password(text: &str) -> String {
+    let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + 3));
+    match (rest.rfind('@'), rest.find(['?', '#'])) {
+        (None, None) => text.to_owned(),
+        (Some(at), None) => format!("{scheme}…{}", &rest[at..]),
+        (None, Some(end)) => format!("{scheme}{}…", &rest[..=end]),
+        // A password may have a `?` in it, and a token an `@`.
+        (Some(_), Some(_)) => format!("{scheme}…"),
+    }
+}
+
 /// The bytes that percent-encoded text stands for (RFC 3986 section 2.1); `None` where two hex digits do not follow a
 /// `%`. Anything can come out, separators and zero bytes too: check after decoding.
 pub fn percent_decode(text: &str) -> Option<Vec<u8>> {
@@ -52,6 +65,23 @@ const fn is_hazardous(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_not_repeated() {
+        for (text, shown) in [
+            ("https://user:secret@host/path", "https://…@host/path"),
+            ("https://user:sec@ret@host/path", "https://…@host/path"),
+            ("https://host/path?token=secret", "https://host/path?…"),
+            ("https://host/path#secret", "https://host/path#…"),
+            ("https://user:sec?ret@host/", "https://…"),
+            ("https://host/?token=sec@ret", "https://…"),
+            ("user:secret@host", "…@host"),
+            ("https://host/path", "https://host/path"),
+            ("", ""),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
+    }
 
     #[test]
     fn percent_encoding_is_undone_once() {

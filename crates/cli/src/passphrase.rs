@@ -119,18 +119,26 @@ impl Asker for Prompter {
     }
 }
 
+/// The secret in the file that a variable names.
+///
+/// The name is not said: it may be the secret, put there by mistake.
 fn from_file(variable: &str) -> Option<Result<String, CliError>> {
-    std::env::var_os(variable).map(|path| first_line(Path::new(&path)))
+    let path = std::env::var_os(variable)?;
+    Some(first_line(Path::new(&path)).map_err(|reason| {
+        CliError::new(
+            code::FILE_UNREADABLE,
+            format!("the file that {variable} names cannot be read: {reason}"),
+        )
+    }))
 }
 
 /// A file's first line. The bytes are counted as they are read: a pipe or device does not say how many it has.
-fn first_line(path: &Path) -> Result<String, CliError> {
+fn first_line(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
-    read.map_err(|error| CliError::reading(path, &error))?;
+    read.map_err(|error| error.to_string())?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        let what = format!("{} is too long to hold a passphrase", path.display());
-        return Err(CliError::new(code::USAGE, what));
+        return Err("it is too long".to_owned());
     }
     text.truncate(text.lines().next().map_or(0, str::len));
     Ok(text)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_base::Timestamp;
 use countersign_base::name::KeyName;
+use countersign_base::text::without_password;
 use countersign_crypto::Signer;
 
 use crate::ask::Asker;
@@ -52,7 +53,7 @@ impl KeyRef {
             return Ok(Self::Elsewhere(text.parse()?));
         }
         let path = Path::new(text);
-        let unclear = || KeysError::Reference { text: text.chars().take(200).collect() };
+        let unclear = || KeysError::Reference { text: without_password(text).chars().take(200).collect() };
         let is_key = path.extension().is_some_and(|extension| extension == "key" || extension == "pub");
         let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_key).ok_or_else(unclear)?;
         let dir = match path.parent() {

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use countersign_base::text::percent_decode;
+use countersign_base::text::{percent_decode, without_password};
 
 use super::FetchError;
 
@@ -103,11 +103,8 @@ impl FromStr for BaseUrl {
 }
 
 fn refused(url: &str, reason: &'static str) -> FetchError {
-    // Whatever it is, it may hold a password; the part before an `@` is not repeated in messages and logs.
-    let url = match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    };
+    // Whatever it is, it may hold a password.
+    let url = without_password(url);
     FetchError::UrlRefused { url: url.chars().take(200).collect(), reason }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use countersign_base::code::{self, Class, Code, Explain};
-use countersign_base::text::escape;
+use countersign_base::text::{escape, without_password};
 use countersign_client::FetchError;
 use countersign_crypto::{Algorithm, KeyError, PublicKey};
 
@@ -195,10 +195,10 @@ pub enum PlaceError {
         reason: String,
     },
     /// The file with the remote signer's bearer token cannot be used.
-    #[error("the token file `{}` cannot be used: {reason}", escape(&.path.to_string_lossy()))]
+    ///
+    /// Its name is not said: a variable that should have it may have the token itself.
+    #[error("the file of the bearer tokens cannot be used: {reason}")]
     TokenFile {
-        /// The file.
-        path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
     },
@@ -229,10 +229,18 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
-    /// Text that names no place, shortened; what follows `pin-value` in it is not repeated.
+    /// Text that names no place, shortened, without what may be a PIN or password in it.
     pub(super) fn invalid(text: &str, reason: &'static str) -> Self {
-        let open = text.split("pin-value").next().unwrap_or_default();
-        let text = open.chars().take(200).collect();
+        let shown = match text.split_once(':') {
+            Some(("ssh-agent", _)) => text.to_owned(),
+            Some(("pkcs11", _)) => {
+                let pin = text.to_ascii_lowercase().find("pin-").unwrap_or(text.len());
+                let query = text.find('?').unwrap_or(text.len());
+                text.get(..pin.min(query)).unwrap_or_default().to_owned()
+            }
+            _ => without_password(text),
+        };
+        let text = shown.chars().take(200).collect();
         Self::Invalid { text, reason }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn open(
 /// The token for `place` in the file: of the line with the longest address that `place` begins with, or of the line
 /// without an address. `None` if there is no such line.
 fn bearer(path: &Path, place: &str) -> Result<Option<Zeroizing<String>>, PlaceError> {
-    let unusable = |reason| PlaceError::TokenFile { path: path.to_owned(), reason };
+    let unusable = |reason| PlaceError::TokenFile { reason };
     let text = line_file::text(path).map_err(unusable)?;
     let mut best: Option<(usize, &str)> = None;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
@@ -117,9 +117,7 @@ impl Service {
     fn judge(&self, answer: &Answer) -> Result<Json, PlaceError> {
         let document = json::parse(&answer.body).ok();
         let reason = document.as_ref().and_then(|document| document.get("reason")).and_then(Json::as_str);
-        let reason = |otherwise: &str| -> String {
-            reason.unwrap_or(otherwise).chars().take(MAX_REASON_CHARS).collect()
-        };
+        let reason = |otherwise: &str| self.without_token(reason.unwrap_or(otherwise));
         let place = || self.place.clone();
         match answer.status {
             200 => document.ok_or_else(|| self.unusable("its answer is not JSON".to_owned())),
@@ -132,6 +130,15 @@ impl Service {
             413 => Err(PlaceError::MessageTooLong { place: place(), limit: MAX_REMOTE_MESSAGE_BYTES }),
             status => Err(self.unusable(reason(&format!("status {status}")))),
         }
+    }
+
+    /// Words of the other side, shortened. It may repeat what it was sent, which is not for this machine's logs.
+    fn without_token(&self, words: &str) -> String {
+        let words = match &self.bearer {
+            Some(token) => words.replace(token.as_str(), "…"),
+            None => words.to_owned(),
+        };
+        words.chars().take(MAX_REASON_CHARS).collect()
     }
 
     fn unusable(&self, reason: String) -> PlaceError {

@@ -52,8 +52,9 @@ pub(crate) struct NewArgs {
     #[arg(long, value_name = "DAYS")]
     cadence: Option<u32>,
     /// Where the key is: pkcs11:..., ssh-agent:... or https://...
+    // As text: what the argument parser says of a bad value repeats all of it, and there may be a PIN in it.
     #[arg(long, value_name = "URI", conflicts_with = "unencrypted")]
-    place: Option<Place>,
+    place: Option<String>,
     /// Make it there, on the PKCS#11 token
     #[arg(long, requires = "place")]
     generate: bool,
@@ -117,7 +118,7 @@ fn make(
         cadence_days: args.cadence,
     };
     if let Some(place) = &args.place {
-        return Ok((elsewhere(args, &new, place, dir, passphrases, site)?, None));
+        return Ok((elsewhere(args, &new, &place.parse::<Place>()?, dir, passphrases, site)?, None));
     }
     let passphrase = args.keys.passphrase(passphrases)?;
     let protection = publishing::protection(passphrase.as_ref());

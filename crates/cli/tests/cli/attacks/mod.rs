@@ -23,6 +23,7 @@ mod metadata_files;
 mod metadata_freshness;
 mod metadata_roots;
 mod publisher_witness;
+mod secrets;
 mod signature_maths;
 mod slow;
 mod swaps;
