@@ -83,7 +83,7 @@ fn a_proposal_has_a_proposer_and_an_end() {
     let (mut site, _, team) = with_team(dir.path());
     let intent = product(Rules { threshold: 1, separation: false }, team.members());
     let mut attempt = |proposer: &str, why: &str, valid_days: u32| {
-        let (out, by) = (site.out(), ProposedBy { proposer, why, valid_days });
+        let (out, by) = (site.out(), ProposedBy { valid_days, ..ProposedBy::new(proposer, why) });
         code(site.act(|publisher| publisher.propose(&intent, &by, &out)))
     };
     let long = "x".repeat(1001);
