@@ -19,8 +19,8 @@
 //! 5. It replaces the public checkpoint, atomically. *A crash before:* readers see the checkpoint before, whose
 //!    tree is a part of this one, and none of whose files has changed.
 //!
-//! Recovery is steps 2 and 3 by the same functions, so they run every day. Before them, opening proves the whole
-//! stored tree against the signed checkpoint ([`Sequencer::open`]) and makes the write-ahead log durable once
+//! Recovery is steps 2 and 3 by the same functions, so they run every day. Before them, opening proves every hash tile
+//! and the last bundle against the signed checkpoint ([`Sequencer::open`]) and makes the write-ahead log durable once
 //! more, because the fsync of the process before may have failed. After a failure of storage the value refuses
 //! all further work: only reopening knows what is on disk.
 //!

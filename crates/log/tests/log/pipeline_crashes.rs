@@ -75,7 +75,7 @@ fn run(disk: &Arc<FaultyDisk>, root: &Path, seed: u64, promised: &Mutex<Promised
     });
     let published: Option<Arc<Published>> = log.published();
     log.stop();
-    promised.lock().unwrap().checkpoints.extend(published.map(|published| published.bytes.clone()));
+    promised.lock().expect("unpoisoned").checkpoints.extend(published.map(|published| published.bytes.clone()));
     Ok(())
 }
 
@@ -98,11 +98,11 @@ fn write(log: &Log, mut random: Random, promised: &Mutex<Promised>) {
         let Ok(Ok(accepted)) = receiver.recv() else { return };
         let last = accepted.iter().map(|accepted| accepted.index).max();
         let told = entries.into_iter().zip(accepted.into_iter().map(|accepted| accepted.index));
-        promised.lock().unwrap().entries.extend(told);
+        promised.lock().expect("unpoisoned").entries.extend(told);
         if random.below(3) == 0
             && let Some(Ok(published)) = last.map(|last| log.await_published(last).wait())
         {
-            promised.lock().unwrap().checkpoints.push(published.bytes.clone());
+            promised.lock().expect("unpoisoned").checkpoints.push(published.bytes.clone());
         }
     }
 }
@@ -117,7 +117,7 @@ fn play(seed: u64, prepared: &Path, base: &Promised) {
     let disk = FaultyDisk::failing(&root, at, fault, then);
     let promised = Mutex::new(base.clone());
     let _ = run(&disk, &root, seed, &promised);
-    let promised = promised.into_inner().unwrap();
+    let promised = promised.into_inner().expect("unpoisoned");
     for loss in Loss::ALL {
         let case = format!("COUNTERSIGN_SEED={seed}: step {at} {fault:?} {then:?}, {loss:?}");
         let after = temp.path().join(format!("{loss:?}"));
