@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::code;
+use countersign_base::text::escape;
 use countersign_keys::KeyDir;
 use countersign_publish::{Due, RenewedBy};
 use serde::Serialize;
@@ -83,22 +84,19 @@ struct KeyDue {
 
 impl Report for Check {
     fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self
+        let role = |role: &RoleDue| (role.due, format!("{} {}", escape(&role.role), role.version));
+        let key = |key: &KeyDue| (key.due, format!("key {}", key.key));
+        let names: Vec<_> = self.roles.iter().map(role).chain(self.keys.iter().map(key)).collect();
+        let ends = self
             .roles
             .iter()
-            .map(|role| {
-                let state = if role.due { "DUE" } else { "ok " };
-                format!(
-                    "{state}  {} {}  expires {}  renewed by {}",
-                    role.role, role.version, role.expires, role.by
-                )
-            })
-            .collect();
-        lines.extend(self.keys.iter().map(|key| {
-            let state = if key.due { "DUE" } else { "ok " };
-            format!("{state}  key {}  to be seen to by {}", key.key, key.by)
-        }));
-        lines
+            .map(|role| format!("expires {}  renewed by {}", role.expires, role.by))
+            .chain(self.keys.iter().map(|key| format!("to be seen to by {}", key.by)));
+        let width = names.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+        let state = |due| if due { "DUE" } else { "ok " };
+        let line =
+            |((due, name), end): (&(bool, String), String)| format!("{}  {name:width$}  {end}", state(*due));
+        names.iter().zip(ends).map(line).collect()
     }
 }
 
@@ -155,9 +153,11 @@ fn check(repo: &Path, keys: Option<&Path>, site: &Site) -> Result<ExitCode, CliE
         |names: &[(&str, String)]| names.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
     let fix = match (machine.is_empty(), people.is_empty()) {
         (false, true) => "`countersign renew` does it, with the online keys",
-        (true, false) => "it takes people: `countersign propose root`, or `countersign key rotate` for a key",
+        (true, false) => {
+            "it takes people: `countersign propose renew REPO`, or `countersign key rotate` for a key"
+        }
         _ => {
-            "`countersign renew` does the online ones; the others take people, with `countersign propose root` or `countersign key rotate`"
+            "`countersign renew` does the online ones\nthe others take people: `countersign propose renew REPO`, or `countersign key rotate` for a key"
         }
     };
     let what = format!("has to be renewed: {}", join(&[machine, people].concat()));

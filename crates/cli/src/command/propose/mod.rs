@@ -3,6 +3,7 @@
 mod advisory;
 mod product;
 mod release;
+mod renew;
 mod revoke;
 mod root;
 mod rotate;
@@ -36,6 +37,7 @@ pub(crate) enum ProposeCommand {
     Revoke(revoke::RevokeArgs),
     Yank(yank::YankArgs),
     Root(root::RootArgs),
+    Renew(renew::RenewArgs),
     Advisory(advisory::AdvisoryArgs),
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn run(command: &ProposeCommand, site: &Site) -> Result<ExitCode, Cli
         ProposeCommand::Revoke(args) => revoke::run(args, site),
         ProposeCommand::Yank(args) => yank::run(args, site),
         ProposeCommand::Root(args) => root::run(args, site),
+        ProposeCommand::Renew(args) => renew::run(args, site),
         ProposeCommand::Advisory(args) => advisory::run(args, site),
     }
 }
