@@ -166,10 +166,13 @@ impl Shown {
         Ok(Self { is_asked: true, ..Self::new(proposal, site)? })
     }
 
-    /// What is left to do, in a line.
-    pub(crate) fn next(&self) -> String {
+    /// What is left to do, a line for each group of people.
+    pub(crate) fn next(&self) -> Vec<String> {
         if self.complete {
-            return format!("enough have signed: countersign publish REPO {} --keys DIR", self.proposal);
+            return vec![format!(
+                "enough have signed: countersign publish REPO {} --keys DIR",
+                self.proposal
+            )];
         }
         let group = |role: &Role, group: &Group| {
             let by = if group.by.is_empty() { String::new() } else { format!(" by {}", group.by) };
@@ -177,8 +180,7 @@ impl Shown {
             format!("{}{by} needs {lacks} more of {}", escape(&role.role), escape(&group.missing.join(", ")))
         };
         let groups = self.roles.iter().flat_map(|role| role.groups.iter().map(move |group| (role, group)));
-        let lacking = groups.filter(|(_, one)| one.lacks()).map(|(role, one)| group(role, one));
-        lacking.collect::<Vec<_>>().join("; ")
+        groups.filter(|(_, one)| one.lacks()).map(|(role, one)| group(role, one)).collect()
     }
 }
 
@@ -186,13 +188,16 @@ impl Report for Shown {
     fn lines(&self) -> Vec<String> {
         let mut lines = self.text.clone();
         lines.push(String::new());
-        lines.push(match &self.trusted_as {
-            Some(name) => format!("repository {}, trusted here", escape(name)),
-            None => format!(
-                "warning: this machine does not know the repository {}; compare the anchor with the one you were given",
-                self.repository
-            ),
-        });
+        match &self.trusted_as {
+            Some(name) => lines.push(format!("repository {}, trusted here", escape(name))),
+            // Who proposes has the repository at hand.
+            None if self.is_new => {}
+            None => {
+                lines.push("warning: this machine does not know the repository; compare".to_owned());
+                lines.push(format!("  {} with the anchor", self.repository));
+                lines.push("  that you were given".to_owned());
+            }
+        }
         if self.is_asked {
             return lines;
         }
@@ -200,7 +205,7 @@ impl Report for Shown {
             lines.push(format!("let them sign it: countersign sign {} --key KEY", self.proposal));
             lines.push(self.proposal.clone());
         } else {
-            lines.push(self.next());
+            lines.extend(self.next());
         }
         lines
     }

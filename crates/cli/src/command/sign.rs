@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::code;
+use countersign_base::text::escape;
 use countersign_crypto::PublicKey;
 use countersign_keys::{KeyDir, KeyInfo, KeyRef};
 use countersign_publish::{Proposal, PublishError};
@@ -60,7 +61,8 @@ impl Report for Signed {
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for one in &self.signed {
-            let who = one.holder.as_ref().map_or_else(String::new, |holder| format!(" of {holder}"));
+            let holder = one.holder.as_ref().filter(|holder| **holder != one.key);
+            let who = holder.map_or_else(String::new, |holder| format!(" of {}", escape(holder)));
             lines.push(if one.already {
                 format!("signed    before with the key {}{who}", one.key)
             } else {
@@ -68,12 +70,16 @@ impl Report for Signed {
             });
             if !one.recorded && !one.already {
                 lines.push(
-                    "note      the key was named by its place alone, so its use is in no log; take it up with `key new --place`"
+                    "note      the key was named by its place alone, so its use is in no log;".to_owned(),
+                );
+                lines.push(
+                    "          `countersign key new --place` takes it up, and then sign with its .pub"
                         .to_owned(),
                 );
             }
         }
-        lines.push(format!("next      {}", self.proposal.next()));
+        let next = self.proposal.next().into_iter().enumerate();
+        lines.extend(next.map(|(at, line)| format!("{:10}{line}", if at == 0 { "next" } else { "" })));
         lines
     }
 }

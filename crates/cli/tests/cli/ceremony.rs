@@ -410,7 +410,7 @@ fn the_proposals_path_is_the_last_line_and_sign_says_what_it_signs() {
         assert!(signed.contains(part), "{part}: {signed}");
     }
     // Whether it is for the repository that the person means.
-    let warning = format!("warning: this machine does not know the repository {}", team.anchor);
+    let warning = format!("warning: this machine does not know the repository; compare\n  {}", team.anchor);
     assert!(signed.contains(&warning) && !signed.contains("trusted here"), "{signed}");
     team.trust();
     let home = team.path("home");

@@ -19,6 +19,9 @@ use crate::error::PublishError;
 /// Columns that lines are folded to; a single long word, such as a key, is never broken.
 const COLUMNS: usize = 80;
 
+/// Stands for `sha256` and a space while words are counted; no text has it, for control characters are escaped.
+const GLUED: &str = "\u{0}";
+
 /// A proposal in plain words. All text in it is safe on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
@@ -156,7 +159,10 @@ impl fmt::Display for RoleSummary {
 fn fold(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
     f.write_str(" ")?;
     let mut column = 1;
-    for (number, word) in line.split(' ').enumerate() {
+    // A digest stands beside its name.
+    let glued = line.replace("sha256 ", GLUED);
+    let words = glued.split(' ').map(|word| word.replace(GLUED, "sha256 "));
+    for (number, word) in words.enumerate() {
         let width = word.chars().count();
         if number > 0 && column + 1 + width > COLUMNS {
             f.write_str("\n     ")?;

@@ -79,10 +79,13 @@ impl Report for Audited {
         let mut lines = vec![format!("the log of key usage is whole; uses in it: {}", self.uses)];
         for used in &self.latest {
             let (key, role) = (escape(&used.key), escape(&used.role));
+            let holder = match &used.holder {
+                holder if *holder == used.key => String::new(),
+                holder => format!(" ({})", escape(holder)),
+            };
             lines.push(format!(
-                "  {}  {key} ({})  {role}  {}",
+                "  {}  {key}{holder}  {role}  {}",
                 used.when,
-                escape(&used.holder),
                 escape(&short_digests(&used.why))
             ));
         }
@@ -104,15 +107,13 @@ impl Report for Audited {
             ));
         }
         if !self.missing.is_empty() {
+            lines.push("fix       somebody may have a copy of the key:".to_owned());
             lines.push(
-                "fix       somebody may have a copy of the key: countersign key revoke REPO NAME --reason compromised"
-                    .to_owned(),
+                "          countersign key revoke REPO NAME --reason compromised --keys DIR".to_owned(),
             );
         }
-        lines.push(format!(
-            "head      {} (keep it elsewhere, and give it with --head the next time)",
-            self.head
-        ));
+        lines.push(format!("head      {}", self.head));
+        lines.push("note      keep the head elsewhere, and give it with --head the next time".to_owned());
         lines
     }
 }

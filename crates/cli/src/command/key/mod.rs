@@ -17,6 +17,7 @@ use clap::Subcommand;
 use countersign_base::text::escape;
 use countersign_keys::lifecycle::{Due, KeyState};
 use countersign_keys::{KeyDir, KeyInfo};
+use countersign_tuf::metadata::key_id;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -57,6 +58,8 @@ struct Shown {
     product: Option<String>,
     holder: String,
     algorithm: String,
+    /// Its id in metadata, by which proposals name it.
+    id: String,
     public: String,
     /// `file`, or where the secret is.
     place: String,
@@ -95,6 +98,7 @@ impl Shown {
             product: info.product.as_ref().map(ToString::to_string),
             holder: info.holder.clone(),
             algorithm: info.public.algorithm().to_string(),
+            id: key_id(&info.public),
             public: info.public.to_string(),
             place: info.place.to_string(),
             created: text(info.created),
@@ -133,7 +137,12 @@ impl Shown {
         lines.push(format!("place     {}", escape(&self.place)));
         lines.push(format!("created   {}", self.created));
         lines.push(format!("next      {}", self.next()));
-        lines.push(format!("public    {}", self.public));
+        lines.push(format!("id        {}", self.id));
+        // Others are long, and named by their id wherever they are to be compared.
+        lines.push(match self.algorithm.as_str() {
+            "ed25519" => format!("public    {}", self.public),
+            other => format!("public    {other}, in its .pub file"),
+        });
         lines
     }
 }

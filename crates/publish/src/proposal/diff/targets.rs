@@ -98,11 +98,11 @@ fn release(path: &str, entry: &Json, file: Option<&TargetFile>) -> Option<(Strin
     if whole.to_json() != *entry {
         return None;
     }
-    let program = if info.mode == FileMode::Executable { ", a program" } else { "" };
+    let program = if info.mode == FileMode::Executable { "a program of " } else { "" };
     let heading =
         format!("{} {} for {}, channel {}", target.product, target.version, target.platform, info.channel);
     let sha256 = file.hashes.sha256?;
-    Some((heading, format!("`{}`, {}, sha256 {sha256}{program}", target.name, size(file.length))))
+    Some((heading, format!("`{}`, {program}{}, sha256 {sha256}", target.name, size(file.length))))
 }
 
 /// An advisory. `None` if the entry is not exactly one's.
