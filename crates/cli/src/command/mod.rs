@@ -9,6 +9,7 @@ mod install;
 mod key;
 mod list;
 mod log;
+mod man;
 mod product;
 mod proposal;
 mod propose;
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     Witness(witness::WitnessCommand),
     Explain(explain::ExplainArgs),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Runs one command to its exit status.
@@ -98,5 +100,6 @@ pub(crate) fn dispatch(command: Command, site: &Site) -> Result<ExitCode, CliErr
         Command::Witness(command) => witness::run(&command, site),
         Command::Explain(args) => explain::run(&args, site),
         Command::Completions(args) => completions::run(&args, site),
+        Command::Man(args) => man::run(&args, site),
     }
 }

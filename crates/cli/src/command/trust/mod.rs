@@ -60,10 +60,12 @@ pub(crate) struct SetUrlArgs {
 
 /// List the trusted repositories
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign trust list")]
 pub(crate) struct ListArgs {}
 
 /// Stop trusting a repository; what is installed from it stays
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  countersign trust remove acme")]
 pub(crate) struct RemoveArgs {
     /// Its name on this machine
     name: RepoName,
