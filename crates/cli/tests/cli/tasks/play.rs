@@ -132,11 +132,12 @@ fn status(output: &Output) -> String {
     output.status.code().map_or_else(|| "a signal".to_owned(), |code| format!("exit status {code}"))
 }
 
-/// The program under test before all others.
+/// The program under test before all others, then the tools that tests bring along.
 fn search_path() -> OsString {
-    let program = Path::new(env!("CARGO_BIN_EXE_countersign"));
-    let rest = [Path::new("/usr/local/bin"), Path::new("/usr/bin"), Path::new("/bin")];
-    std::env::join_paths(program.parent().into_iter().chain(rest)).unwrap()
+    let program = Path::new(env!("CARGO_BIN_EXE_countersign")).parent().map(Path::to_owned);
+    let peers = std::env::var_os("COUNTERSIGN_PEERS").map(PathBuf::from);
+    let rest = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
+    std::env::join_paths(program.into_iter().chain(peers).chain(rest)).unwrap()
 }
 
 /// Whether what is seen is what is wanted, where `...` stands for any lines.
