@@ -8,10 +8,16 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _, 
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rustix::fs::{CWD, OFlags, RenameFlags};
+use rustix::fs::{Advice, CWD, OFlags, RenameFlags};
 
 /// Files that are waited for side by side in [`Disk::sync_all`].
 const MAX_WAITING: usize = 8;
+
+/// Files of this length and more leave the page cache when [`Disk::sync_all`] has made them durable.
+///
+/// Written by the hundred they would push out what is read all the time, and a page that was just given back is the one
+/// that is cheapest to take for the next file. Who does read such a file reads it from the disk, once.
+const MIN_UNCACHED_BYTES: u64 = 64 * 1024;
 
 /// A file open for writing, with the path it was opened at.
 #[derive(Debug)]
@@ -122,7 +128,16 @@ impl Disk for RealDisk {
         // A journal commits all that wait for it at once, so waiting side by side is little more than waiting once.
         let share = files.len().div_ceil(MAX_WAITING).max(1);
         thread::scope(|scope| {
-            let wait = |files: &[&DiskFile]| files.iter().try_for_each(|file| self.sync(file));
+            let wait = |files: &[&DiskFile]| {
+                files.iter().try_for_each(|file| {
+                    self.sync(file)?;
+                    if file.file.metadata()?.len() >= MIN_UNCACHED_BYTES {
+                        // Advice, which a file system may not know: nothing rests on it.
+                        let _ = rustix::fs::fadvise(&file.file, 0, None, Advice::DontNeed);
+                    }
+                    Ok(())
+                })
+            };
             let waiting: io::Result<Vec<_>> = files
                 .chunks(share)
                 .map(|files| thread::Builder::new().spawn_scoped(scope, move || wait(files)))
