@@ -13,6 +13,9 @@ pub(super) fn run(runs: &Arc<Runs>, shared: &Shared) -> Result<(), LogError> {
         match shared.sealed.take(None) {
             Taken::Items(generations) => {
                 for generation in generations {
+                    if shared.has_failed() {
+                        return Ok(());
+                    }
                     runs.add(&generation)?;
                 }
             }

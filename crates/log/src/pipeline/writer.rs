@@ -45,8 +45,8 @@ impl Writer {
                 Taken::Nothing => (Vec::new(), false),
                 Taken::Closed => (Vec::new(), true),
             };
-            // Who closed it may have failed.
-            if closed && shared.has_failed() {
+            // After a failure nothing more is written.
+            if shared.has_failed() {
                 return Ok(());
             }
             let mut files = self.growing.add(&batches).map_err(broken)?;

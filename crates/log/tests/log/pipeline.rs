@@ -41,6 +41,8 @@ struct Nearby {
     witness: Arc<Witness>,
     /// Answers "unavailable" so many times first.
     failures: u32,
+    /// The old sizes of the requests so far.
+    asked: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Cosigner for Nearby {
@@ -49,6 +51,7 @@ impl Cosigner for Nearby {
     }
 
     fn cosign(&mut self, request: &AddCheckpoint) -> Result<Vec<NoteSignature>, CosignError> {
+        self.asked.lock().expect("unpoisoned").push(request.old());
         if let Some(left) = self.failures.checked_sub(1) {
             self.failures = left;
             return Err(CosignError::Unavailable("no route".to_owned()));
@@ -58,7 +61,7 @@ impl Cosigner for Nearby {
 }
 
 fn witnessed(root: &Path, failures: u32) -> Publication {
-    let nearby = Nearby { witness: witness(quick(root), root), failures };
+    let nearby = Nearby { witness: witness(quick(root), root), failures, asked: Arc::default() };
     Publication::Witnessed { policy: policy(), cosigners: vec![Box::new(nearby)] }
 }
 
@@ -204,6 +207,24 @@ fn below_the_quorum_nothing_is_published_and_the_next_attempt_does() {
     policy().check_checkpoint(&published.bytes, now()).unwrap();
     log.await_published(number - 1).wait().unwrap();
     assert!(log.status().failing.is_none());
+}
+
+#[test]
+fn a_tree_that_does_not_grow_is_cosigned_again() {
+    let temp = scratch();
+    let root = temp.path();
+    let asked = Arc::default();
+    let nearby = Nearby { witness: witness(quick(root), root), failures: 0, asked: Arc::clone(&asked) };
+    let publication = Publication::Witnessed { policy: policy(), cosigners: vec![Box::new(nearby)] };
+    let renew = Some(Duration::from_millis(1));
+    let log = start(root, publication, Settings { renew, ..settings() });
+    let first = log.await_published(accepted(&log, 0).index).wait().unwrap();
+    while asked.lock().unwrap().iter().filter(|old| **old == 1).count() < 3 {
+        thread::yield_now();
+    }
+    let again = log.published().unwrap();
+    assert_eq!(again.signed.checkpoint(), first.signed.checkpoint());
+    policy().check_checkpoint(&again.bytes, now()).unwrap();
 }
 
 #[test]

@@ -15,7 +15,7 @@ use countersign_tlog::NoteSignature;
 use countersign_tlog::witness::AddCheckpoint;
 
 use crate::crashes::{Promised, check, prepare};
-use crate::support::{copy, entry, now, open, policy, scratch, try_witness};
+use crate::support::{copy, entry, now, open, policy, quick, scratch, witness};
 
 const SEEDS: u64 = 120;
 
@@ -51,12 +51,18 @@ impl Cosigner for Nearby {
     }
 }
 
-/// Opens and runs the log under a random load until it is through, or the disk has failed.
-fn run(disk: &Arc<FaultyDisk>, root: &Path, seed: u64, promised: &Mutex<Promised>) -> Result<(), LogError> {
-    let disk = Arc::clone(disk) as Arc<dyn Disk>;
+/// Opens and runs the log under a random load until it is through, or the disk has failed. The witness is elsewhere,
+/// and its disk does not fail.
+fn run(
+    disk: &Arc<FaultyDisk>,
+    root: &Path,
+    elsewhere: &Path,
+    seed: u64,
+    promised: &Mutex<Promised>,
+) -> Result<(), LogError> {
     let mut random = Random::new(seed);
-    let sequencer = open(Arc::clone(&disk), root)?;
-    let witness = try_witness(disk, root).map_err(|_| LogError::Stopped)?;
+    let sequencer = open(Arc::clone(disk) as Arc<dyn Disk>, root)?;
+    let witness = witness(quick(elsewhere), elsewhere);
     let settings = Settings {
         queue_entries: 64,
         pending_bytes: random.one_of(&[1, 500, 100_000]),
@@ -75,7 +81,11 @@ fn run(disk: &Arc<FaultyDisk>, root: &Path, seed: u64, promised: &Mutex<Promised
     });
     let published: Option<Arc<Published>> = log.published();
     log.stop();
-    promised.lock().expect("unpoisoned").checkpoints.extend(published.map(|published| published.bytes.clone()));
+    promised
+        .lock()
+        .expect("unpoisoned")
+        .checkpoints
+        .extend(published.map(|published| published.bytes.clone()));
     Ok(())
 }
 
@@ -112,12 +122,19 @@ fn play(seed: u64, prepared: &Path, base: &Promised) {
     let mut random = Random::new(seed);
     let root = temp.path().join("root");
     copy(prepared, &root);
+    let elsewhere = temp.path().join("elsewhere");
+    copy(&prepared.join("witness"), &elsewhere.join("witness"));
     let (fault, then) = (random.one_of(&Fault::ALL), random.one_of(&[Then::Dies, Then::Dies, Then::GoesOn]));
     let at = random.below(160) as usize;
     let disk = FaultyDisk::failing(&root, at, fault, then);
     let promised = Mutex::new(base.clone());
-    let _ = run(&disk, &root, seed, &promised);
+    let _ = run(&disk, &root, &elsewhere, seed, &promised);
     let promised = promised.into_inner().expect("unpoisoned");
+    let check = |folder: &Path, case: &str| {
+        std::fs::remove_dir_all(folder.join("witness")).expect("as it was prepared");
+        copy(&elsewhere.join("witness"), &folder.join("witness"));
+        check(folder, &promised, case);
+    };
     for loss in Loss::ALL {
         let case = format!("COUNTERSIGN_SEED={seed}: step {at} {fault:?} {then:?}, {loss:?}");
         let after = temp.path().join(format!("{loss:?}"));
@@ -133,9 +150,9 @@ fn play(seed: u64, prepared: &Path, base: &Promised) {
             let _ = open(again.clone(), &after);
             let second = temp.path().join(format!("{loss:?} again"));
             again.after(random.one_of(&Loss::ALL), &second);
-            check(&second, &promised, &format!("{case}, and recovery failed"));
+            check(&second, &format!("{case}, and recovery failed"));
         } else {
-            check(&after, &promised, &case);
+            check(&after, &case);
         }
     }
 }
