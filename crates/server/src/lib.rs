@@ -12,22 +12,26 @@
 mod file;
 mod listen;
 mod log;
+mod metrics;
 mod patience;
+mod places;
 mod range;
 mod rekor;
 mod repository;
 mod resource;
+mod watched;
 mod witness;
 
 use std::io;
 use std::path::PathBuf;
 
 use countersign_base::code::{self, Code, Explain};
+use countersign_log::WitnessError;
 
-pub use listen::{Listening, MAX_CONNECTIONS, StopHandle, Until, stop};
+pub use listen::{Hangup, Listening, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, StopHandle, Until, stop};
 pub use log::{Admits, LogParts, ServeLogError, serve_log};
 pub use repository::serve_repository;
-pub use witness::{Clock, serve_witness};
+pub use witness::{Clock, OnFailure, WitnessService, serve_witness};
 
 /// Why a server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,9 @@ pub enum ServeError {
         /// As given.
         path: PathBuf,
     },
+    /// The witness can do nothing more.
+    #[error(transparent)]
+    Witness(WitnessError),
     /// The system refused a thread, a signal handler or the like.
     #[error("the server cannot go on")]
     System(#[source] io::Error),
@@ -57,6 +64,7 @@ impl Explain for ServeError {
         match self {
             Self::Listen { .. } | Self::System(_) => code::SERVE_FAILED,
             Self::NoRepository { .. } => code::PUBLISH_REPO_MISSING,
+            Self::Witness(error) => error.code(),
         }
     }
 
@@ -64,6 +72,7 @@ impl Explain for ServeError {
         match self {
             Self::Listen { .. } => Some("listen on a free port, such as 127.0.0.1:0".to_owned()),
             Self::NoRepository { .. } => Some("make one with `countersign init`".to_owned()),
+            Self::Witness(error) => error.fix(),
             Self::System(_) => None,
         }
     }

@@ -8,16 +8,24 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 
 use crate::ServeError;
 use crate::patience::PatientStream;
+use crate::places::{Peer, Places};
+use crate::watched;
 
-/// Connections served at once; the next ones wait in the system's backlog.
+/// Connections served at once. When all are taken, the one that has been idle longest is closed for the next; if none
+/// is idle, the next ones wait in the system's backlog.
 pub const MAX_CONNECTIONS: usize = 512;
+
+/// Connections served at once for one address. The next one takes the place of that address's longest idle one, and is
+/// closed if none is idle.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 128;
 
 /// How long answers under way may take after the server is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -55,6 +63,9 @@ impl Listening {
         format!("http://{}", self.address)
     }
 }
+
+/// What a server does at SIGHUP.
+pub type Hangup = Arc<dyn Fn() + Send + Sync>;
 
 /// How long to serve.
 #[derive(Debug)]
@@ -130,24 +141,53 @@ impl Until {
 
 /// Serves `app` in this thread until told to stop.
 pub(crate) fn run(app: Router, listening: Listening, until: Until) -> Result<(), ServeError> {
+    run_in(app, listening, until, Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS), None)
+}
+
+/// As [`run`], in these places; does `hangup` at each SIGHUP.
+pub(crate) fn run_in(
+    app: Router,
+    listening: Listening,
+    until: Until,
+    places: Arc<Places>,
+    hangup: Option<Hangup>,
+) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()
         .map_err(ServeError::System)?;
-    let result = runtime.block_on(serve(app, listening, until)).map_err(ServeError::System);
+    let serving = async {
+        if let Some(act) = hangup {
+            tokio::spawn(hear_hangups(signal(SignalKind::hangup())?, act));
+        }
+        let listener = BoundedListener { listener: TcpListener::from_std(listening.listener)?, places };
+        serve(app, listener, until).await
+    };
+    let result = runtime.block_on(serving).map_err(ServeError::System);
     // A reader that hangs in a blocking call (a dead network file system) does not hold up the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn serve(app: Router, listening: Listening, until: Until) -> io::Result<()> {
-    let listener = BoundedListener {
-        listener: TcpListener::from_std(listening.listener)?,
-        places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-    };
+/// Acts once a signal; signals that come while it acts are one.
+async fn hear_hangups(mut hangups: Signal, act: Hangup) {
+    while hangups.recv().await.is_some() {
+        let act = Arc::clone(&act);
+        // A panic in it ends nothing else.
+        let _ = tokio::task::spawn_blocking(move || act()).await;
+    }
+}
+
+async fn serve<L>(app: Router, listener: L, until: Until) -> io::Result<()>
+where
+    L: Listener<Addr = Peer>,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async {
+    let app = app.layer(axum::middleware::from_fn(watched::watch));
+    let service = app.into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async {
         let _ = stopped.await;
     });
     let server = tokio::spawn(server.into_future());
@@ -159,39 +199,230 @@ async fn serve(app: Router, listening: Listening, until: Until) -> io::Result<()
 }
 
 /// Accepts as many connections as there are places.
-struct BoundedListener {
+pub(crate) struct BoundedListener {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl Listener for BoundedListener {
     type Io = PatientStream;
-    type Addr = SocketAddr;
+    type Addr = Peer;
 
     fn accept(&mut self) -> impl Future<Output = (Self::Io, Self::Addr)> + Send {
         accept(&self.listener, &self.places)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<Peer> {
+        // Nobody asks a server of ours through its listener: `Listening` knows the address.
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (PatientStream, SocketAddr) {
+async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (PatientStream, Peer) {
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            // The semaphore is never closed.
-            std::future::pending::<()>().await;
-            continue;
-        };
+        places.room().await;
         match listener.accept().await {
             Ok((stream, peer)) => {
+                // Dropped, it is closed: its address has as many at work as it can have.
+                let Some(place) = places.take(peer.ip().into()) else { continue };
                 // Small answers leave at once; a failure only costs latency.
                 let _ = stream.set_nodelay(true);
+                let peer = place.peer.clone();
                 return (PatientStream::new(stream, place), peer);
             }
             // A connection that broke before it was accepted, or no file descriptor left: the next may do.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Slow peers before the whole server, on a clock that moves when nobody has anything to do.
+
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::sync::mpsc;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::patience::{IDLE_SECONDS, REQUEST_SECONDS};
+
+    /// Connections in memory.
+    struct Pipes {
+        places: Arc<Places>,
+        pipes: mpsc::UnboundedReceiver<DuplexStream>,
+    }
+
+    impl Listener for Pipes {
+        type Io = PatientStream<DuplexStream>;
+        type Addr = Peer;
+
+        async fn accept(&mut self) -> (Self::Io, Peer) {
+            let Some(pipe) = self.pipes.recv().await else { std::future::pending().await };
+            let place = self.places.take(std::net::IpAddr::from([127, 0, 0, 1]).into()).unwrap();
+            let peer = place.peer.clone();
+            (PatientStream::new(pipe, place), peer)
+        }
+
+        fn local_addr(&self) -> io::Result<Peer> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    impl Connected<IncomingStream<'_, Pipes>> for Peer {
+        fn connect_info(stream: IncomingStream<'_, Pipes>) -> Self {
+            stream.remote_addr().clone()
+        }
+    }
+
+    const BIG: usize = 100_000;
+    const SLOW: Duration = Duration::from_secs(60);
+
+    async fn answer(request: Request) -> axum::response::Response {
+        let path = request.uri().path().to_owned();
+        let body = to_bytes(request.into_body(), 100).await.unwrap_or_default();
+        match path.as_str() {
+            "/big" => axum::response::Response::new(Body::from(vec![b'x'; BIG])),
+            "/slow" => {
+                sleep(SLOW).await;
+                axum::response::Response::new(Body::from("at last"))
+            }
+            _ => axum::response::Response::new(Body::from(body)),
+        }
+    }
+
+    /// Lets a peer do `act` on its end of a connection, which holds 1,000 bytes on their way.
+    fn play<T>(act: impl AsyncFnOnce(DuplexStream) -> T) -> T {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (near, far) = tokio::io::duplex(1000);
+            let (sender, pipes) = mpsc::unbounded_channel();
+            sender.send(far).unwrap();
+            let (handle, stop) = stop();
+            let places = Places::new(10, 10);
+            let pipes = Pipes { places: Arc::clone(&places), pipes };
+            let app = Router::new().fallback(answer);
+            let serving = tokio::spawn(serve(app, pipes, Until::Stopped(stop)));
+            let done = act(near).await;
+            handle.stop();
+            serving.await.unwrap().unwrap();
+            assert_eq!(places.occupancy().open, 0, "the place is free");
+            done
+        })
+    }
+
+    /// What came until the end, and when that was.
+    async fn rest(peer: &mut DuplexStream, since: Instant) -> (String, Duration) {
+        let mut text = Vec::new();
+        let _ = peer.read_to_end(&mut text).await;
+        (String::from_utf8_lossy(&text).into_owned(), since.elapsed())
+    }
+
+    /// Sends `head`, and then a byte a second.
+    fn trickle(head: &'static [u8]) -> (String, Duration) {
+        play(async move |mut peer: DuplexStream| {
+            let start = Instant::now();
+            peer.write_all(head).await.unwrap();
+            let (mut reading, mut writing) = tokio::io::split(peer);
+            let sending = tokio::spawn(async move {
+                while writing.write_all(b"x").await.is_ok() {
+                    sleep(Duration::from_secs(1)).await;
+                }
+            });
+            let mut text = String::new();
+            let _ = reading.read_to_string(&mut text).await;
+            let took = start.elapsed();
+            sending.abort();
+            (text, took)
+        })
+    }
+
+    fn about(took: Duration, seconds: u64) -> bool {
+        took >= Duration::from_secs(seconds) && took <= Duration::from_secs(seconds + 2)
+    }
+
+    #[test]
+    fn d26_a_request_that_trickles_in_is_answered_with_408() {
+        for head in [
+            &b"GET / HTTP/1.1\r\nhost: x\r\nx-a: "[..],
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n",
+        ] {
+            let (text, took) = trickle(head);
+            assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+            assert!(about(took, REQUEST_SECONDS), "{took:?}");
+        }
+    }
+
+    #[test]
+    fn d26_a_request_that_stops_half_way_is_answered_with_408() {
+        for half in [&b"GET /"[..], b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf"] {
+            let (text, took) = play(async |mut peer: DuplexStream| {
+                let start = Instant::now();
+                peer.write_all(half).await.unwrap();
+                rest(&mut peer, start).await
+            });
+            assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+            assert!(about(took, REQUEST_SECONDS), "{took:?}");
+        }
+    }
+
+    #[test]
+    fn d26_a_silent_peer_is_let_go_before_and_after_a_request() {
+        let (text, took) = play(async |mut peer: DuplexStream| rest(&mut peer, Instant::now()).await);
+        assert!(text.is_empty(), "{text}");
+        assert!(about(took, IDLE_SECONDS), "{took:?}");
+
+        let (text, took) = play(async |mut peer: DuplexStream| {
+            sleep(Duration::from_secs(5)).await;
+            peer.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            rest(&mut peer, Instant::now()).await
+        });
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+        assert!(about(took, IDLE_SECONDS), "{took:?}");
+    }
+
+    #[test]
+    fn d26_a_peer_that_takes_nothing_of_its_answer_is_let_go() {
+        let (text, _) = play(async |mut peer: DuplexStream| {
+            peer.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            sleep(Duration::from_secs(IDLE_SECONDS + 1)).await;
+            rest(&mut peer, Instant::now()).await
+        });
+        assert_eq!(text.len(), 1000, "what was on its way, and no more");
+    }
+
+    #[test]
+    fn a_peer_that_takes_its_answer_slowly_gets_all_of_it() {
+        let taken = play(async |mut peer: DuplexStream| {
+            peer.write_all(b"GET /big HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+            let (mut taken, mut part) = (0, [0; 500]);
+            loop {
+                match peer.read(&mut part).await.unwrap() {
+                    0 => return taken,
+                    count => taken += count,
+                }
+                sleep(Duration::from_secs(IDLE_SECONDS - 1)).await;
+            }
+        });
+        assert!(taken > BIG, "{taken}");
+    }
+
+    #[test]
+    fn no_clock_runs_while_the_server_works() {
+        for head in [
+            &b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"[..],
+            b"POST /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody",
+        ] {
+            let (text, took) = play(async |mut peer: DuplexStream| {
+                let start = Instant::now();
+                peer.write_all(head).await.unwrap();
+                rest(&mut peer, start).await
+            });
+            assert!(text.ends_with("at last"), "{text}");
+            assert!(took >= SLOW, "{took:?}");
         }
     }
 }

@@ -1,60 +1,75 @@
 //! A connection that is closed when its peer is too slow.
 //!
 //! Three limits, whatever the protocol above does: a request (headers and body) arrives whole within
-//! [`REQUEST_SECONDS`] of its first byte; a connection without a request is closed after [`IDLE_SECONDS`]; a
-//! peer that takes no byte of an answer for [`IDLE_SECONDS`] has gone.
+//! [`REQUEST_SECONDS`] of its first byte, or is answered with status 408; a connection without a request is closed after
+//! [`IDLE_SECONDS`]; a peer that takes no byte of an answer for [`IDLE_SECONDS`] has gone. While the server works on a
+//! request that it has whole, no clock runs.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
+
+use crate::places::Place;
 
 /// Longest time from a request's first byte to its last.
 pub(crate) const REQUEST_SECONDS: u64 = 10;
 /// Longest silence.
 pub(crate) const IDLE_SECONDS: u64 = 15;
 
-/// A TCP connection with deadlines, and its place among the connections served at once.
-pub(crate) struct PatientStream {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+/// What a peer is told whose request does not arrive.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncache-control: no-store\r\ncontent-length: 0\r\n\r\n";
+
+/// A connection with deadlines, and its place among the connections served at once.
+pub(crate) struct PatientStream<S = TcpStream> {
+    stream: S,
+    place: Place,
     read_deadline: Pin<Box<Sleep>>,
     write_deadline: Pin<Box<Sleep>>,
-    /// Whether bytes have come in since the last byte went out: a request is arriving.
-    in_request: bool,
-    /// Whether a write waits for the peer.
-    write_waits: bool,
 }
 
-impl PatientStream {
-    pub(crate) fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
-        let idle = Instant::now() + Duration::from_secs(IDLE_SECONDS);
-        Self {
-            stream,
-            _place: place,
-            read_deadline: Box::pin(tokio::time::sleep_until(idle)),
-            write_deadline: Box::pin(tokio::time::sleep_until(idle)),
-            in_request: false,
-            write_waits: false,
+fn idle_deadline() -> Instant {
+    Instant::now() + Duration::from_secs(IDLE_SECONDS)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> PatientStream<S> {
+    pub(crate) fn new(stream: S, place: Place) -> Self {
+        let sleep = || Box::pin(tokio::time::sleep_until(idle_deadline()));
+        Self { stream, place, read_deadline: sleep(), write_deadline: sleep() }
+    }
+
+    /// Bytes came in: the first of a request start its clock, and the others run against it.
+    fn after_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let activity = &self.place.peer.activity;
+        activity.touch();
+        if !activity.arriving.swap(true, SeqCst) {
+            self.read_deadline.as_mut().reset(Instant::now() + Duration::from_secs(REQUEST_SECONDS));
+            return Poll::Ready(Ok(()));
+        }
+        match self.poll_deadline(context) {
+            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Ready(Ok(())),
         }
     }
 
-    /// Judges a read: progress starts the request's clock, waiting runs against it.
-    fn after_read(&mut self, context: &mut Context<'_>, got: bool) -> Poll<io::Result<()>> {
-        if got {
-            if !self.in_request {
-                self.in_request = true;
-                self.read_deadline.as_mut().reset(Instant::now() + Duration::from_secs(REQUEST_SECONDS));
-            }
-            return Poll::Ready(Ok(()));
+    /// Ready when the peer has had its time.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let activity = &self.place.peer.activity;
+        if activity.is_working() || self.read_deadline.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
         }
-        self.read_deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        if activity.arriving.load(SeqCst) {
+            // Nothing of an answer has gone out, so this is one; whoever does not take it has lost nothing.
+            let _ = Pin::new(&mut self.stream).poll_write(context, TOO_SLOW);
+        }
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
     /// Judges a write: progress ends the request, waiting runs against the idle limit.
@@ -63,48 +78,44 @@ impl PatientStream {
         context: &mut Context<'_>,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let idle = Instant::now() + Duration::from_secs(IDLE_SECONDS);
-        match result {
-            Poll::Ready(result) => {
-                self.in_request = false;
-                self.write_waits = false;
-                self.read_deadline.as_mut().reset(idle);
-                Poll::Ready(result)
-            }
-            Poll::Pending => {
-                // While an answer waits for its reader, the silence of that reader is measured here.
-                self.read_deadline.as_mut().reset(idle);
-                if !self.write_waits {
-                    self.write_waits = true;
-                    self.write_deadline.as_mut().reset(idle);
-                }
-                self.write_deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
-            }
+        let activity = &self.place.peer.activity;
+        // While an answer waits for its reader, the silence of that reader is measured by the other clock.
+        self.read_deadline.as_mut().reset(idle_deadline());
+        if result.is_ready() {
+            activity.touch();
+            activity.arriving.store(false, SeqCst);
+            activity.blocked.store(false, SeqCst);
+            return result;
         }
+        if !activity.blocked.swap(true, SeqCst) {
+            self.write_deadline.as_mut().reset(idle_deadline());
+        }
+        self.write_deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for PatientStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for PatientStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.place.poll_closed(context) {
+            // It gives way to another: as if the peer had closed it.
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) if this.in_request => match this.read_deadline.as_mut().poll(context) {
-                // Bytes trickle in, but the request is not whole yet.
-                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                Poll::Pending => Poll::Ready(Ok(())),
-            },
-            Poll::Ready(Ok(())) => this.after_read(context, true),
+            Poll::Ready(Ok(())) if buffer.filled().len() == before => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) => this.after_bytes(context),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.after_read(context, false),
+            Poll::Pending => this.poll_deadline(context).map(Err),
         }
     }
 }
 
-impl AsyncWrite for PatientStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for PatientStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.stream).poll_write(context, bytes);

@@ -1,5 +1,6 @@
 //! `countersign witness`: cosign other people's logs, so that they cannot show two histories.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
@@ -8,20 +9,23 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use countersign_base::{Timestamp, code};
-use countersign_crypto::Algorithm;
+use countersign_crypto::{Algorithm, Signer};
 use countersign_keys::{KeyDir, KeyInfo, NewKey, Stage};
+use countersign_log::witness::Rate;
 use countersign_log::{LogList, Witness};
-use countersign_server::{Listening, Until, serve_witness};
+use countersign_server::{Hangup, Listening, Until, WitnessService, serve_witness};
 use countersign_tlog::VerifierKey;
 use serde_json::json;
 
 use crate::error::CliError;
 use crate::passphrase::Passphrases;
+use crate::printer::Printer;
 use crate::publishing::protection;
 use crate::site::{self, Site};
 
-/// File name of the witness's key in its folder.
+/// File names of the witness's keys in its folder.
 const KEY: &str = "witness";
+const POST_QUANTUM_KEY: &str = "witness-ml-dsa-44";
 /// Folder of what the witness has seen, in its folder.
 const STATE: &str = "state";
 /// How often the list of logs is looked at.
@@ -54,9 +58,19 @@ pub(crate) struct ServeArgs {
     /// The vkey of a log to witness; may be given several times
     #[arg(long, value_name = "VKEY")]
     log: Vec<String>,
-    /// A file with the vkey of a log on each line; it is read again when it changes
-    #[arg(long, value_name = "FILE")]
-    logs: Option<PathBuf>,
+    /// A file with the vkey of a log on each line, or a witness network's list (`logs/v0`); it is read again when it
+    /// changes, and at SIGHUP
+    #[arg(long, visible_alias = "logs", value_name = "FILE")]
+    log_list: Option<PathBuf>,
+    /// New checkpoints a second that a log may have cosigned, unless its list says otherwise; ten seconds' worth at once
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    per_log: u32,
+    /// Requests a second that an address may make; ten seconds' worth at once
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    per_address: u32,
+    /// Cosign with an ML-DSA-44 key as well, made if there is none: two lines in each answer
+    #[arg(long)]
+    post_quantum: bool,
     /// Keep a new key without a passphrase: for tests, and for machines that no one types at
     #[arg(long)]
     unencrypted: bool,
@@ -64,18 +78,20 @@ pub(crate) struct ServeArgs {
 
 pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, CliError> {
     let WitnessCommand::Serve(args) = command;
-    let logs = read_logs(&args.log, args.logs.as_deref())?;
+    let logs = read_logs(&args.log, args.log_list.as_deref())?;
     // An address that cannot be had is told before a key is made.
     let listening = Listening::bind(&args.listen)?;
     let keys = KeyDir::open_or_create(&args.dir)?;
     let mut passphrases = Passphrases::new(&site.out);
-    let key = key(&keys, args, &mut passphrases, site)?;
-    let signer = keys.signer(&key, passphrases.asker(), site.now)?;
-    let witness = Witness::open(&args.dir.join(STATE), &key.holder, vec![signer], logs)?;
+    let (name, signers) = signers(&keys, args, &mut passphrases, site)?;
+    tell_skipped(&logs, &site.out);
+    let witness = Witness::open(&args.dir.join(STATE), &name, signers, logs)?;
+    let witness = Arc::new(witness.with_rate(Rate::per_second(args.per_log)));
     let url = listening.url();
     let vkeys: Vec<String> = witness.verifiers().iter().map(ToString::to_string).collect();
-    if args.log.is_empty() && args.logs.is_none() {
-        site.out.warn("no log is named yet, so everything will be refused; add --log VKEY or --logs FILE");
+    if args.log.is_empty() && args.log_list.is_none() {
+        site.out
+            .warn("no log is named yet, so everything will be refused; add --log VKEY or --log-list FILE");
     }
     if site.out.is_json() {
         site.out.raw(&format!("{}\n", json!({ "listening": url, "vkeys": vkeys })))?;
@@ -85,54 +101,72 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
     }
     let start = site.now;
     // A clock that breaks while serving must not date cosignatures before the start.
-    let witness = Arc::new(witness);
-    if args.logs.is_some() {
-        follow(args, &witness, site)?;
-    }
     let clock = Arc::new(move || -> Timestamp { site::now().map_or(start, |now| now.max(start)) });
-    serve_witness(witness, clock, listening, Until::Interrupted)?;
+    let reload = reload(args, &witness, site);
+    if let Some(path) = args.log_list.clone() {
+        follow(path, Arc::clone(&reload))?;
+    }
+    let out = site.out.clone();
+    let service = WitnessService::new(witness, clock)
+        .with_address_rate(Rate::per_second(args.per_address))
+        .on_hangup(reload)
+        .on_failure(Arc::new(move |error| out.warn(&error.to_string())));
+    serve_witness(service, listening, Until::Interrupted)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Logs of a list that were left out.
+fn tell_skipped(logs: &LogList, out: &Printer) {
+    if let Some(first) = logs.skipped().first() {
+        let count = logs.skipped().len();
+        out.warn(&format!("{count} logs of the list are left out, the first on line {first}"));
+    }
 }
 
 /// The logs that are named; none yet is fine, since a log's key may be made only with this witness's.
 fn read_logs(named: &[String], file: Option<&Path>) -> Result<LogList, CliError> {
-    let mut keys = Vec::new();
+    let mut logs = match file {
+        Some(path) => LogList::read(path)?,
+        None => LogList::default(),
+    };
     for text in named {
-        keys.push(
+        logs.add(
             VerifierKey::from_str(text)
                 .map_err(|error| CliError::new(code::USAGE, "a log is named by its vkey").because(error))?,
         );
     }
-    if let Some(path) = file {
-        keys.extend(listed(path)?);
-    }
-    Ok(LogList::new(keys))
+    Ok(logs)
 }
 
-fn listed(path: &Path) -> Result<Vec<VerifierKey>, CliError> {
-    if !path.exists() {
-        return Err(CliError::new(code::FILE_NOT_FOUND, format!("there is no file {}", path.display())));
-    }
-    Ok(LogList::read(path)?.iter().flat_map(|log| log.keys.iter().cloned()).collect())
-}
-
-/// Reads the list of logs again whenever its file changes. A file that does not read leaves the list as it was.
-fn follow(args: &ServeArgs, witness: &Arc<Witness>, site: &Site) -> Result<(), CliError> {
-    let Some(path) = args.logs.clone() else { return Ok(()) };
-    let named = args.log.clone();
+/// Reads the list of logs again. One that does not read leaves the list as it was.
+fn reload(args: &ServeArgs, witness: &Arc<Witness>, site: &Site) -> Hangup {
+    let (named, path) = (args.log.clone(), args.log_list.clone());
     let (witness, out) = (Arc::clone(witness), site.out.clone());
-    let modified = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let mut seen = modified(&path);
-    let watch = move || loop {
-        std::thread::sleep(RELOAD);
-        let now = modified(&path);
-        if now == seen {
-            continue;
+    Arc::new(move || match read_logs(&named, path.as_deref()) {
+        Ok(logs) => {
+            tell_skipped(&logs, &out);
+            witness.replace_logs(logs);
         }
-        seen = now;
-        match read_logs(&named, Some(&path)) {
-            Ok(logs) => witness.replace_logs(logs),
-            Err(error) => out.warn(&format!("the list of logs is used as it was: {}", error.what)),
+        Err(error) => out.warn(&format!("the list of logs is used as it was: {}", error.what)),
+    })
+}
+
+/// Reads the list of logs again whenever its file changes.
+fn follow(path: PathBuf, reload: Hangup) -> Result<(), CliError> {
+    let state = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        // A file that is replaced within the clock's resolution is another one, or has another length.
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    };
+    let mut seen = state(&path);
+    let watch = move || {
+        loop {
+            std::thread::sleep(RELOAD);
+            let now = state(&path);
+            if now != seen {
+                seen = now;
+                reload();
+            }
         }
     };
     let spawned = std::thread::Builder::new().name("logs".to_owned()).spawn(watch);
@@ -141,34 +175,63 @@ fn follow(args: &ServeArgs, witness: &Arc<Witness>, site: &Site) -> Result<(), C
         .map_err(|error| CliError::new(code::SERVE_FAILED, "cannot start a thread").because(error))
 }
 
-/// The witness's key, made at the first start; the name it cosigns under is its holder.
-fn key(
+/// The name that the witness cosigns under, and its keys: the one made at the first start, and the one for ML-DSA-44 if
+/// there is one or it is wanted.
+fn signers(
     keys: &KeyDir,
     args: &ServeArgs,
     passphrases: &mut Passphrases,
     site: &Site,
-) -> Result<KeyInfo, CliError> {
-    if let Some(key) = keys.list()?.into_iter().find(|key| key.stage == Stage::Witness) {
-        if args.name.as_ref().is_some_and(|name| *name != key.holder) {
+) -> Result<(String, Vec<Box<dyn Signer>>), CliError> {
+    let held = keys.list()?.into_iter().filter(|key| key.stage == Stage::Witness);
+    let (mut found, mut name): (Vec<KeyInfo>, _) = (held.collect(), args.name.clone());
+    if let Some(key) = found.first() {
+        if name.is_some_and(|name| name != key.holder) {
             return Err(CliError::new(
                 code::USAGE,
                 format!("the witness in {} is called {}", args.dir.display(), key.holder),
             )
             .fix("leave --name out, or name another folder for another witness"));
         }
-        return Ok(key);
+        name = Some(key.holder.clone());
     }
-    let name = args.name.as_deref().ok_or_else(|| {
+    let name = name.ok_or_else(|| {
         CliError::new(code::USAGE, "a new witness needs a name")
             .fix("--name witness.example/w1, a URL without scheme that is yours")
     })?;
+    let wanted = [
+        (KEY, Algorithm::Ed25519, found.is_empty()),
+        (POST_QUANTUM_KEY, Algorithm::MlDsa44, {
+            args.post_quantum && !found.iter().any(|key| key.public.algorithm() == Algorithm::MlDsa44)
+        }),
+    ];
+    for (file, algorithm, is_wanted) in wanted {
+        if is_wanted {
+            found.push(make(keys, file, algorithm, &name, args, passphrases, site)?);
+        }
+    }
+    found.sort_by_key(|key| key.public.algorithm() == Algorithm::MlDsa44);
+    let open = |key: &KeyInfo| keys.signer(key, passphrases.asker(), site.now);
+    let signers = found.iter().map(open).collect::<Result<_, _>>()?;
+    Ok((name, signers))
+}
+
+fn make(
+    keys: &KeyDir,
+    file: &str,
+    algorithm: Algorithm,
+    holder: &str,
+    args: &ServeArgs,
+    passphrases: &mut Passphrases,
+    site: &Site,
+) -> Result<KeyInfo, CliError> {
     let passphrase = if args.unencrypted { None } else { Some(passphrases.create()?) };
     let new = NewKey {
-        name: KEY,
+        name: file,
         stage: Stage::Witness,
         product: None,
-        holder: name,
-        algorithm: Algorithm::Ed25519,
+        holder,
+        algorithm,
         expires: None,
         cadence_days: None,
     };

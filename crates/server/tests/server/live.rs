@@ -62,6 +62,11 @@ impl Live {
         self.request("GET", target, "")
     }
 
+    /// Waits until it ends by itself.
+    pub(crate) fn ended(mut self) -> Result<(), ServeError> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+
     pub(crate) fn stop(mut self) -> Result<(), ServeError> {
         self.stop.take().unwrap().stop();
         self.thread.take().unwrap().join().unwrap()

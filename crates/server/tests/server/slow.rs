@@ -1,82 +1,14 @@
-//! Peers that are slow, silent, or too many.
+//! Stopping, and requests that are nonsense. Slow and silent peers are played in `src/listen.rs`, on a clock of its own;
+//! too many of them in `crowd`.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign_client::Transport as _;
 
 use crate::live::{DIGEST, Live, repository};
-
-/// How long the server keeps a connection on which `act` goes on.
-fn lifetime(live: &Live, act: impl Fn(&mut TcpStream) -> bool) -> Duration {
-    let mut stream = live.connect();
-    let start = Instant::now();
-    stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    let mut buffer = [0; 1];
-    while act(&mut stream) && start.elapsed() < Duration::from_secs(50) {
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Err(error)
-                if !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
-            {
-                break;
-            }
-            _ => {}
-        }
-    }
-    start.elapsed()
-}
-
-#[test]
-fn slow_and_silent_peers_are_let_go() {
-    let (_folder, root) = repository();
-    let live = Live::repository(&root);
-    thread::scope(|scope| {
-        let trickle = scope.spawn(|| lifetime(&live, |stream| stream.write_all(b"x").is_ok()));
-        let half = scope.spawn(|| {
-            let sent = std::cell::Cell::new(false);
-            lifetime(&live, |stream| sent.replace(true) || stream.write_all(b"GET /metadata/").is_ok())
-        });
-        let silent = scope.spawn(|| lifetime(&live, |_| true));
-        let deaf = scope.spawn(|| {
-            let mut stream = live.connect();
-            let start = Instant::now();
-            write!(stream, "GET /targets/node/1.0.0/linux-amd64/{DIGEST}.node HTTP/1.1\r\nhost: x\r\n\r\n")
-                .unwrap();
-            // Takes nothing of four megabytes for longer than the server waits; then only what is buffered comes.
-            thread::sleep(Duration::from_secs(18));
-            let mut rest = Vec::new();
-            let _ = stream.read_to_end(&mut rest);
-            (start.elapsed(), rest.len())
-        });
-        assert!(trickle.join().unwrap() < Duration::from_secs(15));
-        assert!(half.join().unwrap() < Duration::from_secs(15));
-        let silent = silent.join().unwrap();
-        assert!(silent > Duration::from_secs(12) && silent < Duration::from_secs(18), "{silent:?}");
-        let (_, received) = deaf.join().unwrap();
-        assert!(received > 0);
-    });
-    live.stop().unwrap();
-}
-
-#[test]
-fn a_crowd_of_idle_connections_does_not_shut_others_out() {
-    let (_folder, root) = repository();
-    let live = Live::repository(&root);
-    let mut crowd: Vec<TcpStream> =
-        (0..countersign_server::MAX_CONNECTIONS).map(|_| live.connect()).collect();
-    let transport = live.transport();
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| transport.get("metadata/timestamp.json", 10));
-        thread::sleep(Duration::from_millis(300));
-        // One leaves, and its place is taken.
-        crowd.pop().unwrap().shutdown(Shutdown::Both).unwrap();
-        assert_eq!(waiting.join().unwrap().unwrap(), b"{}");
-    });
-    live.stop().unwrap();
-}
 
 #[test]
 fn stopping_waits_for_answers_but_not_for_idle_peers() {

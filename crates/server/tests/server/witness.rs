@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_base::Timestamp;
+use countersign_base::code::{self, Explain as _};
 use countersign_client::{BaseUrl, HttpCosigner};
 use countersign_crypto::{Algorithm, SecretKey, Signer};
+use countersign_log::witness::Rate;
 use countersign_log::{CosignError, Cosigner, LogList, Witness};
-use countersign_server::serve_witness;
+use countersign_server::{ServeError, WitnessService, serve_witness};
+use countersign_store::{Disk, RealDisk};
+use countersign_testkit::faulty_disk::{self, Fault, FaultyDisk, Then};
 use countersign_testkit::sim::log::{Named, SimLog};
 use countersign_tlog::checkpoint::origin_hash;
 use countersign_tlog::tile::TileSet;
@@ -46,11 +50,23 @@ fn request(old: u64, new: u64, signed_by: u8) -> AddCheckpoint {
     AddCheckpoint::new(old, proof, SignedCheckpoint::parse(note.as_bytes()).unwrap()).unwrap()
 }
 
-fn live(state: &std::path::Path) -> Live {
-    let log_key: VerifierKey = Named { name: ORIGIN, key: &key(1) }.vkey(1).parse().unwrap();
+fn open(state: &std::path::Path) -> Witness {
+    open_on(Arc::new(RealDisk), state)
+}
+
+fn open_on(disk: Arc<dyn Disk>, state: &std::path::Path) -> Witness {
+    let log_key: VerifierKey = Named { name: ORIGIN, key: &key(1) }.vkey(1).parse().expect("a key");
     let signers: Vec<Box<dyn Signer>> = vec![Box::new(key(2))];
-    let witness = Arc::new(Witness::open(state, NAME, signers, LogList::new([log_key])).unwrap());
-    Live::start(move |listening, until| serve_witness(witness, Arc::new(now), listening, until))
+    Witness::open_on(disk, state, NAME, signers, LogList::new([log_key])).expect("a witness")
+}
+
+fn live(state: &std::path::Path) -> Live {
+    let witness = open(state);
+    serve(WitnessService::new(Arc::new(witness), Arc::new(now)))
+}
+
+fn serve(service: WitnessService) -> Live {
+    Live::start(move |listening, until| serve_witness(service, listening, until))
 }
 
 #[test]
@@ -115,5 +131,107 @@ fn requests_that_are_not_of_the_protocol() {
         cosigner.cosign(&request(7, 9, 1))
     };
     assert_eq!(conflict, Err(CosignError::Conflict { size: 0 }));
+    server.stop().unwrap();
+}
+
+/// The value of a line of `/metrics`.
+fn metric(server: &Live, name: &str) -> f64 {
+    let (head, body) = server.get("/metrics");
+    assert!(head.starts_with("http/1.1 200") && head.contains("version=0.0.4"), "{head}");
+    let text = String::from_utf8(body).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+#[test]
+fn an_operator_sees_what_the_witness_does() {
+    let state = tempfile::tempdir().unwrap();
+    let server = live(state.path());
+    let mut cosigner = HttpCosigner::new(NAME, &server.url.parse().unwrap());
+    cosigner.cosign(&request(0, 3, 1)).unwrap();
+    cosigner.cosign(&request(3, 5, 1)).unwrap();
+    cosigner.cosign(&request(3, 5, 1)).unwrap_err();
+    server.get("/no-such-thing");
+    for (name, value) in [
+        ("countersign_witness_requests_total{status=\"200\"}", 2.0),
+        ("countersign_witness_requests_total{status=\"409\"}", 1.0),
+        ("countersign_witness_requests_total{status=\"404\"}", 1.0),
+        ("countersign_witness_requests_total{status=\"500\"}", 0.0),
+        ("countersign_witness_cosigned_total", 2.0),
+        ("countersign_witness_commit_seconds_count", 2.0),
+        ("countersign_witness_commit_seconds_bucket{le=\"+Inf\"}", 2.0),
+        ("countersign_witness_logs_listed", 1.0),
+        ("countersign_witness_logs_cosigned", 1.0),
+        ("countersign_witness_failed", 0.0),
+    ] {
+        assert_eq!(metric(&server, name), value, "{name}");
+    }
+    assert!(metric(&server, "process_resident_memory_bytes") > 1e6);
+    let (head, _) = server.request("POST", "/metrics", "content-length: 0\r\n");
+    assert!(head.starts_with("http/1.1 405"), "{head}");
+    server.stop().unwrap();
+}
+
+/// Labels are from fixed lists, whatever strangers ask for.
+#[test]
+fn d26_requests_do_not_make_series() {
+    let state = tempfile::tempdir().unwrap();
+    let server = live(state.path());
+    let series = || String::from_utf8(server.get("/metrics").1).unwrap().lines().count();
+    let before = series();
+    for number in 0..50 {
+        server.get(&format!("/{number}?status={number}"));
+        server.request(&format!("METHOD{number}"), "/add-checkpoint", "");
+    }
+    assert_eq!(series(), before);
+    server.stop().unwrap();
+}
+
+#[test]
+fn d26_an_address_that_asks_too_often_waits() {
+    let state = tempfile::tempdir().unwrap();
+    let service = WitnessService::new(Arc::new(open(state.path())), Arc::new(now));
+    let server = serve(service.with_address_rate(Rate::per_second(1)));
+    // Ten at once; the clock of this witness stands still.
+    for _ in 0..10 {
+        assert!(server.get("/").0.starts_with("http/1.1 404"));
+    }
+    let (head, _) = server.get("/");
+    assert!(head.starts_with("http/1.1 429") && head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    assert!(
+        metric(&server, "countersign_witness_requests_total{status=\"429\"}") >= 1.0,
+        "the operator is not stopped"
+    );
+    server.stop().unwrap();
+}
+
+/// After a failed sync the witness answers nobody, and the server says why it ends.
+#[test]
+fn l17_when_the_storage_fails_the_server_ends() {
+    let folder = tempfile::tempdir_in(faulty_disk::scratch()).unwrap();
+    let steps = {
+        let root = folder.path().join("count");
+        std::fs::create_dir(&root).unwrap();
+        let disk = FaultyDisk::counting(&root);
+        let witness = open_on(disk.clone(), &root.join("state"));
+        assert_eq!(witness.add_checkpoint(&request(0, 3, 1).encode(), now()).status, 200);
+        disk.steps()
+    };
+    let root = folder.path().join("fail");
+    std::fs::create_dir(&root).unwrap();
+    // The first step behind the first request: the write of the second one.
+    let disk = FaultyDisk::failing(&root, steps, Fault::NoSpace, Then::GoesOn);
+    let witness = open_on(disk, &root.join("state"));
+    let server = serve(WitnessService::new(Arc::new(witness), Arc::new(now)));
+    let mut cosigner = HttpCosigner::new(NAME, &server.url.parse().unwrap());
+    cosigner.cosign(&request(0, 3, 1)).unwrap();
+    assert!(matches!(cosigner.cosign(&request(3, 5, 1)), Err(CosignError::Unavailable(_))));
+    let error = server.ended().unwrap_err();
+    assert!(matches!(error, ServeError::Witness(_)), "{error}");
+    assert_eq!(error.code(), code::LOG_STORAGE_FAILED);
+    // The next start finds what was cosigned.
+    let server = live(&root.join("state"));
+    let mut cosigner = HttpCosigner::new(NAME, &server.url.parse().unwrap());
+    cosigner.cosign(&request(3, 5, 1)).unwrap();
     server.stop().unwrap();
 }

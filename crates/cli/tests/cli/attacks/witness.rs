@@ -2,14 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign_base::Sha256Digest;
 use countersign_crypto::sha256;
 use countersign_testkit::sim::log::{Named, SimLog, to_base64};
 use countersign_testkit::sim::{ORIGIN, Sim};
-use serde_json::Value;
 
 use crate::lab::{Lab, now};
 
@@ -37,25 +37,42 @@ struct Answer {
 }
 
 impl Witness {
-    fn start(lab: &Lab, log: &str) -> Self {
+    fn start(lab: &Lab, more: &[&str]) -> Self {
+        let (child, stdout) = Self::spawn(lab, more);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on http://").unwrap().to_owned();
+        Self { child, address }
+    }
+
+    fn spawn(lab: &Lab, more: &[&str]) -> (Child, ChildStdout) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
             .env_clear()
-            .args(["--json", "witness", "serve"])
+            .args(["witness", "serve"])
             .arg(lab.path("witness"))
-            .args(["--name", NAME, "--listen", "127.0.0.1:0", "--unencrypted", "--log", log])
+            .args(["--name", NAME, "--listen", "127.0.0.1:0", "--unencrypted"])
+            .args(more)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let address = said["listening"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
-        Self { child, address }
+        let stdout = child.stdout.take().unwrap();
+        (child, stdout)
+    }
+
+    /// Sends SIGKILL.
+    fn kill(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
     }
 
     /// Sends a request and does not wait for the answer.
     fn send(&self, method: &str, path: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        self.try_send(method, path, body).unwrap()
+    }
+
+    fn try_send(&self, method: &str, path: &str, body: &str) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let length = body.len();
         write!(
@@ -63,8 +80,8 @@ impl Witness {
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}",
             self.address
         )
-        .unwrap();
-        stream
+        .ok()?;
+        Some(stream)
     }
 
     fn add(&self, body: &str) -> Answer {
@@ -73,7 +90,11 @@ impl Witness {
 
     /// Size and root of the latest checkpoint that it cosigned.
     fn latest(&self) -> Option<(u64, String)> {
-        let path = format!("/{}/checkpoint", sha256(ORIGIN.as_bytes()));
+        self.latest_of(ORIGIN)
+    }
+
+    fn latest_of(&self, origin: &str) -> Option<(u64, String)> {
+        let path = format!("/{}/checkpoint", sha256(origin.as_bytes()));
         let answer = answer(self.send("GET", &path, "")).unwrap();
         let mut lines = answer.body.lines();
         (answer.status == 200)
@@ -112,7 +133,7 @@ impl Scene {
     }
 
     fn witness(&self) -> Witness {
-        Witness::start(&self.lab, &self.named("log").vkey(1))
+        Witness::start(&self.lab, &["--log", &self.named("log").vkey(1)])
     }
 
     fn named(&self, key: &str) -> Named<'_> {
@@ -209,33 +230,136 @@ fn l03_g_of_two_requests_from_one_size_one_wins() {
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
 }
 
-#[test]
-fn l03_h_killed_at_any_moment_it_never_signs_smaller_or_other() {
-    let scene = Scene::new();
-    let mut witness = scene.witness();
-    assert_eq!(witness.add(&scene.request(&scene.log, 0, 8)).status, 200);
-    let mut size = 8;
-    for round in 0..8 {
-        let stream = witness.send("POST", "/add-checkpoint", &scene.request(&scene.log, size, size + 1));
-        std::thread::sleep(Duration::from_micros(250 * round * round));
-        witness.child.kill().unwrap();
-        witness.child.wait().unwrap();
-        let answer = answer(stream);
-        witness = scene.witness();
-        let (latest, root) = witness.latest().unwrap();
-        assert!(latest == size || latest == size + 1, "from {size} to {latest}");
-        if answer.is_some_and(|answer| answer.status == 200) {
-            assert_eq!(latest, size + 1, "what was cosigned is remembered");
-        }
-        size = latest;
-        assert_eq!(root, to_base64(scene.log.root(size).as_bytes()));
-        // Neither a smaller tree, nor another one of this size or above.
-        assert_eq!(witness.add(&scene.request(&scene.log, size - 1, size - 1)).status, 409);
-        let mut other = scene.log.clone();
-        other.entries[2] = b"other".to_vec();
-        assert_eq!(witness.add(&scene.request(&other, size, size)).status, 422);
-        assert_eq!(witness.add(&scene.request(&other, size, size + 1)).status, 422);
-        assert_eq!(witness.latest().unwrap(), (size, root));
+/// Logs of one key that differ in their names.
+const CROWD: [&str; 4] = ["log.example/a", "log.example/b", "log.example/c", "log.example/d"];
+
+/// Asks for one entry more each time until the witness is gone; the last size that has a cosignature.
+fn grow(witness: &Witness, request: impl Fn(u64) -> String, from: u64, answered: &AtomicUsize) -> u64 {
+    let mut size = from;
+    let send = |size| answer(witness.try_send("POST", "/add-checkpoint", &request(size))?);
+    while let Some(answer) = send(size) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        size += 1;
+        answered.fetch_add(1, Ordering::SeqCst);
     }
-    assert_eq!(witness.add(&scene.request(&scene.log, size, 30)).status, 200);
+    size
+}
+
+#[test]
+fn l03_h_killed_under_load_it_never_signs_smaller_or_other() {
+    let scene = Scene::new();
+    let key = &scene.sim.keys["log"];
+    let vkeys = CROWD.map(|name| Named { name, key }.vkey(1));
+    let flags: Vec<&str> = vkeys.iter().flat_map(|vkey| ["--log", vkey]).collect();
+    let entries: Vec<Vec<u8>> = (0..2_000).map(|number: u32| number.to_be_bytes().to_vec()).collect();
+    let log = |origin: &str| SimLog { origin: origin.to_owned(), entries: entries.clone() };
+    let ask = |log: &SimLog, old: u64, new: u64| {
+        let note = log.checkpoint(new, Named { name: &log.origin, key }, &[], scene.sim.now);
+        request(old, &log.consistency(old, new), &note)
+    };
+    let mut sizes = [0; 4];
+    for round in 0..8 {
+        let mut witness = Witness::start(&scene.lab, &flags);
+        let answered = AtomicUsize::new(0);
+        let told = std::thread::scope(|scope| {
+            let (witness, answered, log, ask) = (&witness, &answered, &log, &ask);
+            let growing: Vec<_> = CROWD
+                .iter()
+                .zip(sizes)
+                .map(|(origin, from)| {
+                    scope.spawn(move || {
+                        let log = log(origin);
+                        grow(witness, |size| ask(&log, size, size + 1), from, answered)
+                    })
+                })
+                .collect();
+            // Somewhere in the work of the next requests.
+            while answered.load(Ordering::SeqCst) < 5 + round {
+                std::thread::yield_now();
+            }
+            witness.kill();
+            growing.into_iter().map(|log| log.join().unwrap()).collect::<Vec<_>>()
+        });
+        witness.child.wait().unwrap();
+        let witness = Witness::start(&scene.lab, &flags);
+        for (number, origin) in CROWD.iter().enumerate() {
+            let log = log(origin);
+            let held = witness.latest_of(origin).map_or(0, |(size, _)| size);
+            assert!(held == told[number] || held == told[number] + 1, "{held} after {told:?}");
+            sizes[number] = held;
+            let Some((_, root)) = witness.latest_of(origin) else { continue };
+            assert_eq!(root, to_base64(log.root(held).as_bytes()));
+            // Neither a smaller tree, nor another one of this size or above.
+            assert_eq!(witness.add(&ask(&log, held - 1, held - 1)).status, 409);
+            let mut other = log.clone();
+            other.entries[0] = b"other".to_vec();
+            assert_eq!(witness.add(&ask(&other, held, held)).status, 422);
+            assert_eq!(witness.add(&ask(&other, held, held + 1)).status, 422);
+            assert_eq!(witness.latest_of(origin).unwrap(), (held, root));
+        }
+    }
+    assert!(sizes.iter().sum::<u64>() >= 50, "{sizes:?}");
+}
+
+#[test]
+fn l03_g_a_second_process_does_not_get_the_state() {
+    let scene = Scene::new();
+    let first = scene.witness();
+    let (mut second, mut stdout) = Witness::spawn(&scene.lab, &[]);
+    assert_eq!(second.wait().unwrap().code(), Some(3));
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).unwrap();
+    second.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("log-writer-conflict"), "{said}");
+    assert_eq!(first.add(&scene.request(&scene.log, 0, 8)).status, 200);
+}
+
+/// The key for ML-DSA-44 is made when it is wanted, and used from then on.
+#[test]
+fn l03_a_witness_with_two_keys_gives_two_lines() {
+    let scene = Scene::new();
+    let vkey = scene.named("log").vkey(1);
+    let lines = |answer: &Answer| answer.body.lines().map(str::len).collect::<Vec<_>>();
+    let witness = scene.witness();
+    let one = witness.add(&scene.request(&scene.log, 0, 8));
+    assert_eq!((one.status, lines(&one).len()), (200, 1));
+    drop(witness);
+    let witness = Witness::start(&scene.lab, &["--log", &vkey, "--post-quantum"]);
+    let two = witness.add(&scene.request(&scene.log, 8, 9));
+    let lengths = lines(&two);
+    assert_eq!((two.status, lengths.len()), (200, 2));
+    assert!(lengths[0] < 200 && lengths[1] > 3_000, "Ed25519 first: {lengths:?}");
+    drop(witness);
+    assert_eq!(lines(&scene.witness().add(&scene.request(&scene.log, 9, 10))).len(), 2);
+}
+
+/// A list that does not read changes nothing and is told; one that does is in force, at SIGHUP and when it has changed.
+#[test]
+fn l03_a_the_list_of_logs_is_read_again() {
+    let scene = Scene::new();
+    let (list, vkey) = (scene.lab.path("logs"), scene.named("log").vkey(1));
+    std::fs::write(&list, format!("{vkey}\n")).unwrap();
+    let mut witness = Witness::start(&scene.lab, &["--log-list", list.to_str().unwrap()]);
+    assert_eq!(witness.add(&scene.request(&scene.log, 0, 8)).status, 200);
+    let mut told = BufReader::new(witness.child.stderr.take().unwrap());
+    let mut hear = |what: &str| {
+        let mut line = String::new();
+        while !line.contains(what) {
+            line.clear();
+            assert!(told.read_line(&mut line).unwrap() > 0, "nothing was told of {what}");
+        }
+    };
+    std::fs::write(&list, "no key\n").unwrap();
+    hear("the list of logs is used as it was");
+    assert_eq!(witness.add(&scene.request(&scene.log, 8, 9)).status, 200, "the old list is in force");
+    std::fs::write(&list, format!("logs/v0\nvkey nonsense\nvkey {vkey}\norigin log.example/elsewhere\n"))
+        .unwrap();
+    hear("1 logs of the list are left out, the first on line 2");
+    let signal = |name: &str| {
+        let id = witness.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    };
+    signal("-HUP");
+    hear("1 logs of the list are left out, the first on line 2");
+    assert_eq!(witness.add(&scene.request(&scene.log, 9, 10)).status, 404, "the new list has another origin");
 }
