@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use countersign_base::text::escape;
-use countersign_publish::Proposal;
+use countersign_client::{Want, load_as_proven};
 use countersign_publish::proposal::{GroupStatus, Person, RoleSummary, Summary};
+use countersign_publish::{Proposal, PublishError};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -255,6 +256,30 @@ impl Report for Merged {
         lines.extend(self.proposal.lines());
         lines
     }
+}
+
+/// Refuses to sign on top of metadata that this machine has seen newer versions of.
+///
+/// Whoever proposes chooses what the proposal builds on: an old copy would take back, unseen, what was published since.
+/// A machine that does not trust the repository, or has nothing of it, cannot tell.
+pub(crate) fn check_base(proposal: &Proposal, site: &Site) -> Result<(), CliError> {
+    let repositories = machine::home(site).and_then(|home| Ok(home.repositories()?)).unwrap_or_default();
+    let Some(repository) = repositories.iter().find(|one| one.anchor() == proposal.repository()) else {
+        return Ok(());
+    };
+    // However old it is: a version that was seen stays seen.
+    let Ok(seen) = load_as_proven(repository, &Want::Products(&[])) else { return Ok(()) };
+    for role in proposal.summary(site.now)?.roles {
+        let (name, before) = (&role.status.role, role.replaces.unwrap_or(0));
+        let now = seen.set.tuf().version_and_expiry(name).map_or(0, |(version, _)| version);
+        if now > before {
+            let name = escape(name);
+            let what =
+                format!("this machine has seen version {now} of {name}, and it builds on version {before}");
+            return Err(PublishError::ProposalStale { what }.into());
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn run(command: &ProposalCommand, site: &Site) -> Result<ExitCode, CliError> {

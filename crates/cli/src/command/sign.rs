@@ -11,7 +11,7 @@ use countersign_keys::{KeyDir, KeyInfo, KeyRef};
 use countersign_publish::{Proposal, PublishError};
 use serde::Serialize;
 
-use crate::command::proposal::Shown;
+use crate::command::proposal::{self, Shown};
 use crate::error::CliError;
 use crate::passphrase::Passphrases;
 use crate::printer::Report;
@@ -94,6 +94,7 @@ struct Named {
 pub(crate) fn run(args: &SignArgs, site: &Site) -> Result<ExitCode, CliError> {
     let mut proposal = Proposal::open(&args.proposal, site.now)?;
     proposal.check_time(site.now)?;
+    proposal::check_base(&proposal, site)?;
     let keys = named(&args.key)?;
     let mut passphrases = Passphrases::new(&site.out);
     // Those of which the public half is known are judged before anybody is asked for anything.

@@ -364,3 +364,24 @@ fn d23_f_what_is_exchanged_while_a_person_reads_is_not_signed() {
     lay_in(&team, &signatures(&team, "evil"), "stick");
     published(&team, "stick", "1.1.0");
 }
+
+#[test]
+fn d23_f_an_old_base_does_not_take_back_what_the_signer_has_seen() {
+    let team = installed(&[]);
+    // Whoever proposes builds on what was there before a version was taken back.
+    let old = team.release("1.0.1");
+    let yank = team.propose(&["yank", "repo", "node", "1.0.0", "--reason", "it is broken"]);
+    team.sign(&yank, "alice", &["alice"]);
+    team.sign(&yank, "bob", &["bob"]);
+    team.publish(&yank).ok();
+    // A machine that has not seen it cannot tell.
+    team.sign(&old, "alice", &["alice"]);
+    team.node("update").refused(code::INSTALL_YANKED);
+    let refused = team.try_sign(&old, "bob", "bob").refused(code::PROPOSAL_STALE);
+    assert!(refused.text().contains("this machine has seen version"), "{}", refused.text());
+    let again = team.run(&["proposal", "rebase", "repo", &old]).ok().json();
+    let again = again["proposal"].as_str().unwrap();
+    team.sign(again, "alice", &["alice"]);
+    team.sign(again, "bob", &["bob"]);
+    published(&team, again, "1.0.1");
+}
