@@ -5,7 +5,8 @@
 //! disk does fastest: the file system has nothing of its own to make durable.
 //!
 //! What is read at opening is written to a new file before anything rests on it: what the last process wrote may be
-//! in the page cache only (its sync may have failed, and a second one would lie).
+//! in the page cache only (its sync may have failed, and a second one would lie). Where a signed tree covers all of it
+//! nothing rests on it, and the new file waits for the first record: opening alone changes nothing on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,12 +53,13 @@ pub(super) enum WalError {
 #[derive(Debug)]
 pub(crate) struct Wal {
     disk: Arc<dyn Disk>,
-    /// What is written to.
-    current: Segment,
+    folder: PathBuf,
+    /// What is written to; none before the first record if nothing had to be kept.
+    current: Option<Segment>,
     /// What will be written to next, if there is one yet.
     next: Option<Segment>,
-    /// Where a second file will be.
-    second: PathBuf,
+    /// What the first file goes on with although a signed tree covers it.
+    kept: Vec<Batch>,
 }
 
 #[derive(Debug)]
@@ -72,34 +74,39 @@ struct Segment {
 }
 
 impl Wal {
-    /// Opens the files in `folder`, creating what is needed, and returns the batches that a signed tree of `signed`
-    /// entries does not cover, in order. They are durable when this returns.
+    /// Opens the files in `folder` and returns the batches that a signed tree of `signed` entries does not cover, in
+    /// order. They are durable when this returns.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
         signed: u64,
     ) -> Result<(Self, Vec<Batch>), WalError> {
-        let (first, second) = (folder.join(FIRST), folder.join(SECOND));
         let mut batches = Vec::new();
-        for path in [&first, &second] {
-            batches.extend(read(path, signed)?);
+        for name in [FIRST, SECOND] {
+            batches.extend(read(&folder.join(name), signed)?);
         }
-        let mut batches = in_order(batches, signed)?;
-        let segment = Segment::begin(&*disk, &first, &mut batches)?;
-        // All it had is in the new file.
-        if second.exists() {
-            durable::remove(&*disk, &second)?;
+        let mut kept = in_order(batches, signed)?;
+        let mut wal = Self { disk, folder: folder.to_owned(), current: None, next: None, kept: Vec::new() };
+        let awaited: Vec<Batch> = kept.iter().filter(|batch| batch.end() > signed).cloned().collect();
+        if awaited.is_empty() {
+            wal.kept = kept;
+        } else {
+            wal.current = Some(wal.begin(&mut kept)?);
         }
-        batches.retain(|batch| batch.end() > signed);
-        Ok((Self { disk, current: segment, next: None, second }, batches))
+        Ok((wal, awaited))
     }
 
     /// Makes a batch durable. `signed` entries are under a signed tree. After an error the files must be opened again.
     pub(crate) fn append(&mut self, batch: &mut Batch, signed: u64) -> Result<(), StoreError> {
-        if self.current.len >= SEGMENT_BYTES {
-            self.turn(signed)?;
-        }
-        let Segment { path, file, nonce, len, end } = &mut self.current;
+        let current = match self.current.take() {
+            Some(full) if full.len >= SEGMENT_BYTES => self.turn(full, signed)?,
+            Some(current) => current,
+            None => {
+                let mut kept = core::mem::take(&mut self.kept);
+                self.begin(&mut kept)?
+            }
+        };
+        let Segment { path, file, nonce, len, end } = self.current.insert(current);
         let written = record::with_record(*nonce, batch, |bytes| {
             self.disk.write_at(file, *len, bytes).map_err(StoreError::io("write", path))
         });
@@ -110,20 +117,29 @@ impl Wal {
         Ok(())
     }
 
-    /// Goes on in the other file, if nothing rests on what is in it.
-    fn turn(&mut self, signed: u64) -> Result<(), StoreError> {
-        let next = match self.next.take() {
+    /// Goes on in the other file, if nothing rests on what is in it; else in the full one.
+    fn turn(&mut self, full: Segment, signed: u64) -> Result<Segment, StoreError> {
+        let mut next = match self.next.take() {
             Some(next) => next,
-            None => Segment::begin(&*self.disk, &self.second, &mut [])?,
+            None => Segment::begin(&*self.disk, &self.folder.join(SECOND), &mut [])?,
         };
         if next.end > signed {
             self.next = Some(next);
-            return Ok(());
+            return Ok(full);
         }
-        let full = core::mem::replace(&mut self.current, next);
-        self.current.len = BLOCK as u64;
+        next.len = BLOCK as u64;
         self.next = Some(full);
-        Ok(())
+        Ok(next)
+    }
+
+    /// The first file anew, with these batches: all that the files had.
+    fn begin(&self, batches: &mut [Batch]) -> Result<Segment, StoreError> {
+        let segment = Segment::begin(&*self.disk, &self.folder.join(FIRST), batches)?;
+        let second = self.folder.join(SECOND);
+        if second.exists() {
+            durable::remove(&*self.disk, &second)?;
+        }
+        Ok(segment)
     }
 }
 
