@@ -16,8 +16,11 @@ use super::statement::Statement;
 use crate::current::Current;
 use crate::error::PublishError;
 
-/// Columns that lines are folded to; a single long word, such as a key, is never broken.
+/// Columns that lines are folded to. A word that no line has room for is broken: a terminal would break it too, and what
+/// then begins a line would look like one of the summary's own.
 const COLUMNS: usize = 80;
+/// Columns that what does not fit into a line is moved in by.
+const INDENT: usize = 5;
 
 /// Stands for `sha256` and a space while words are counted; no text has it, for control characters are escaped.
 const GLUED: &str = "\u{0}";
@@ -155,23 +158,50 @@ impl fmt::Display for RoleSummary {
     }
 }
 
-/// Writes a line of the summary, what does not fit into it below.
+/// Writes a line of the summary, what does not fit into it below. Several spaces count as one: they could move what
+/// follows them to where a line begins.
 fn fold(f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
     f.write_str(" ")?;
     let mut column = 1;
     // A digest stands beside its name.
     let glued = line.replace("sha256 ", GLUED);
-    let words = glued.split(' ').map(|word| word.replace(GLUED, "sha256 "));
+    let words = glued.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace(GLUED, "sha256 "));
     for (number, word) in words.enumerate() {
-        let width = word.chars().count();
-        if number > 0 && column + 1 + width > COLUMNS {
-            f.write_str("\n     ")?;
-            column = 5;
+        for (part, piece) in pieces(&word).into_iter().enumerate() {
+            let width = width(piece);
+            if part > 0 || (number > 0 && column + 1 + width > COLUMNS) {
+                write!(f, "\n{:INDENT$}", "")?;
+                column = INDENT;
+            }
+            write!(f, " {piece}")?;
+            column += 1 + width;
         }
-        write!(f, " {word}")?;
-        column += 1 + width;
     }
     writeln!(f)
+}
+
+/// A word in pieces that a line has room for.
+fn pieces(word: &str) -> Vec<&str> {
+    let (mut pieces, mut start, mut wide) = (Vec::new(), 0, 0);
+    for (at, character) in word.char_indices() {
+        let more = columns_of(character);
+        if wide + more > COLUMNS - INDENT - 1 {
+            pieces.push(&word[start..at]);
+            (start, wide) = (at, 0);
+        }
+        wide += more;
+    }
+    pieces.push(&word[start..]);
+    pieces
+}
+
+fn width(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
+}
+
+/// The most columns that a character takes up. Beyond ASCII many take two, and none takes more.
+const fn columns_of(character: char) -> usize {
+    if character.is_ascii() { 1 } else { 2 }
 }
 
 impl fmt::Display for GroupStatus {
@@ -195,4 +225,40 @@ impl fmt::Display for GroupStatus {
 
 fn names(people: &[Person]) -> String {
     people.iter().map(|person| escape(&person.name)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folded<'a>(&'a str);
+
+    impl fmt::Display for Folded<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fold(f, self.0)
+        }
+    }
+
+    /// No text can begin a line of its own: neither by a word that the terminal breaks, nor by spaces.
+    #[test]
+    fn every_line_of_free_text_is_moved_in() {
+        let (long, wide, spaces) = ("x".repeat(300), "\u{65e5}".repeat(100), " ".repeat(75));
+        for text in [
+            format!("because: {long}"),
+            format!("because: {wide}"),
+            format!("because: ok{spaces}needs 2 of 3, has 2: alice, bob{spaces}x"),
+            long.clone(),
+        ] {
+            let folded = Folded(&text).to_string();
+            for (number, line) in folded.lines().enumerate() {
+                assert!(width(line) <= COLUMNS, "{line}");
+                assert!(line.starts_with(if number == 0 { "  " } else { "      " }), "{line}");
+                assert!(!line.trim_start().contains("  "), "{line}");
+            }
+            let kept: String = folded.split_whitespace().collect();
+            assert_eq!(kept, text.split(' ').collect::<String>(), "nothing is left out");
+        }
+        let digest = format!("adds a file with sha256 {}", "a".repeat(64));
+        assert!(Folded(&digest).to_string().contains(&format!("\n      sha256 {}\n", "a".repeat(64))));
+    }
 }
