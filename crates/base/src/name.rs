@@ -117,10 +117,14 @@ fn check_simple(text: &str) -> Result<(), &'static str> {
 }
 
 /// Whether a text can name the holder of keys, a person or a machine: 1 to [`MAX_NAME_BYTES`] characters of printable
-/// ASCII without spaces at its ends, so that no two names look alike.
+/// ASCII without spaces at its ends or two in a row, so that no two names look alike, and without commas, semicolons,
+/// quotes and brackets, so that one name never looks like two in a list or like something said about it.
 pub fn is_holder(text: &str) -> bool {
-    let printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    (1..=MAX_NAME_BYTES).contains(&text.len()) && printable && text.trim() == text
+    let allowed = |byte: u8| byte == b' ' || (byte.is_ascii_graphic() && !b",;\"'`()[]{}<>".contains(&byte));
+    (1..=MAX_NAME_BYTES).contains(&text.len())
+        && text.bytes().all(allowed)
+        && text.trim() == text
+        && !text.contains("  ")
 }
 
 fn check_product(text: &str) -> Result<(), &'static str> {
@@ -293,6 +297,11 @@ mod tests {
     fn holders_have_names_that_do_not_look_alike() {
         for good in ["alice", "Bob Builder", "a@b.example", "x", &"x".repeat(64)] {
             assert!(is_holder(good), "{good}");
+        }
+        for bad in
+            ["alice, bob", "alice; bob", "alice (signed)", "a\"b", "a'b", "a`b", "[a]", "{a}", "<a>", "a  b"]
+        {
+            assert!(!is_holder(bad), "{bad:?}");
         }
         for bad in ["", " ", " alice", "alice ", "al\u{430}ce", "a\nb", "a\u{1b}[31m", &"x".repeat(65)] {
             assert!(!is_holder(bad), "{bad:?}");

@@ -52,7 +52,8 @@ pub enum KeysError {
     },
     /// A holder whom metadata could not name.
     #[error(
-        "a key's holder must be named by 1 to 64 characters of printable ASCII, without spaces at its ends"
+        "a key's holder must be named by 1 to 64 characters of printable ASCII, without spaces at its ends, two spaces in \
+         a row, commas, semicolons, quotes or brackets"
     )]
     Holder,
     /// A file that is not what its name says.
