@@ -272,6 +272,8 @@ impl<'a> Act<'a> {
         // What a run before has logged is completed also if it has expired since: only then can people renew it.
         let as_of = if completes { Timestamp::EPOCH } else { self.site.now };
         selfcheck::rehearse(self.site, &documents, &timestamp.bytes, root, as_of)?;
+        // All signatures on metadata are made, and have been in memory alone.
+        keyring.settle()?;
         let (admitted, proven) =
             self.log_and_prove(documents, handover.as_ref(), &online, keyring, connect)?;
         let outcome =

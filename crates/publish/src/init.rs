@@ -227,6 +227,8 @@ fn sign_root(
     let mut draft = editor.finish()?;
     let signers = keyring.signers(ROOT, &keys.root, options.root_threshold)?;
     draft.sign(&as_dyn(&signers))?;
+    // It is kept on disk, for a run that is interrupted.
+    keyring.settle()?;
     Ok(draft.to_bytes()?)
 }
 

@@ -142,19 +142,35 @@ impl<'a> Keyring<'a> {
         self
     }
 
-    /// Opens a key for what its stage says that it is for; `None` if it is not here.
+    /// Opens a key for what its stage says that it is for, a log's or witness's; `None` if it is not here. Each signature
+    /// is in the log of key usage before it is anywhere else.
     pub(crate) fn signer(&mut self, public: &PublicKey) -> Result<Option<Shared>, PublishError> {
         let stage = self.infos.iter().find(|info| info.public == *public).map(|info| info.stage.to_string());
-        stage.map_or(Ok(None), |stage| self.signer_of(&stage, public))
+        let Some(recorded) = stage.map_or(Ok(None), |stage| self.recorded(&stage, public))? else {
+            return Ok(None);
+        };
+        Ok(Some(Shared(Arc::new(recorded))))
     }
 
-    /// Opens a key to sign for `role`; `None` if it is not here. Each signature is in the log of key usage before it is
-    /// anywhere else.
+    /// Opens a key to sign metadata of `role`; `None` if it is not here. The signatures are for memory alone until
+    /// [`Keyring::settle`]: an act makes several, and has them recorded together.
     pub(crate) fn signer_of(
         &mut self,
         role: &str,
         public: &PublicKey,
     ) -> Result<Option<Shared>, PublishError> {
+        Ok(self.recorded(role, public)?.map(|recorded| Shared(Arc::new(recorded.noted()))))
+    }
+
+    /// Records the signatures on metadata that were made so far. They may leave when this returns.
+    ///
+    /// # Errors
+    /// `log-storage-failed`.
+    pub(crate) fn settle(&self) -> Result<(), PublishError> {
+        Ok(self.usage.as_ref().map_or(Ok(()), |usage| usage.settle())?)
+    }
+
+    fn recorded(&mut self, role: &str, public: &PublicKey) -> Result<Option<Recorded>, PublishError> {
         let Some(info) = self.infos.iter().find(|info| info.public == *public) else {
             return Ok(None);
         };
@@ -172,8 +188,7 @@ impl<'a> Keyring<'a> {
         };
         self.usage = Some(Arc::clone(&usage));
         let purpose = Purpose { role: role.to_owned(), why: self.why.clone() };
-        let recorded = Recorded::new(Box::new(opened), usage, info.clone(), purpose, self.now);
-        Ok(Some(Shared(Arc::new(recorded))))
+        Ok(Some(Recorded::new(Box::new(opened), usage, info.clone(), purpose, self.now)))
     }
 
     /// Refuses a role that too few keys are here for, before anyone is asked for a passphrase.

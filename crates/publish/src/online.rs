@@ -103,7 +103,7 @@ impl<'a> Online<'a> {
         if let Some(before) = self.before() {
             let (keys, _) = keys_of(draft.role(), before)?;
             for key in keys.into_iter().chain(pairs_of(draft.role(), before)) {
-                match keyring.signer(&key) {
+                match keyring.signer_of(draft.role(), &key) {
                     Ok(Some(signer)) => draft.sign(&[&signer])?,
                     // It is being replaced, and it is not what makes the file good.
                     Ok(None) => {}
@@ -138,7 +138,7 @@ pub(crate) fn sign(mut draft: Draft, root: &Root, keyring: &mut Keyring<'_>) -> 
     let (keys, threshold) = keys_of(draft.role(), root)?;
     let mut signers = keyring.signers(draft.role(), &keys, threshold)?;
     for second in pairs_of(draft.role(), root) {
-        signers.extend(keyring.signer(&second)?);
+        signers.extend(keyring.signer_of(draft.role(), &second)?);
     }
     draft.sign(&as_dyn(&signers))?;
     Ok(Signed { role: draft.role().to_owned(), version: draft.version(), bytes: draft.to_bytes()? })

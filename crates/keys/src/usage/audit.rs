@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use countersign_base::Timestamp;
 use countersign_log::LogError;
@@ -10,6 +10,7 @@ use countersign_store::{Disk, RealDisk};
 use countersign_tlog::merkle::{CompactRange, EMPTY_ROOT, leaf_hash};
 
 use super::entry::{Head, Use};
+use super::recent::RECENT;
 use super::{MAX_USES, PRIVATE, PUBLIC, Signed, UsageLog};
 use crate::error::KeysError;
 
@@ -63,7 +64,7 @@ pub fn audit(
 ) -> Result<Audit, KeysError> {
     let damaged = |what: String| KeysError::UsageDamaged { dir: dir.to_owned(), what };
     let nothing = Head { size: 0, root: EMPTY_ROOT };
-    if !dir.join(PRIVATE).exists() && !dir.join(PUBLIC).exists() {
+    if [PRIVATE, PUBLIC, RECENT].iter().all(|name| !dir.join(name).exists()) {
         return match remembered {
             Some(head) if head.size > 0 => {
                 Err(damaged(format!("it is gone, and it had {} entries", head.size)))
@@ -72,8 +73,9 @@ pub fn audit(
         };
     }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let log = UsageLog::open(dir, disk, now)?;
-    let head = log.finish()?;
+    let usage = UsageLog::open(dir, disk, now)?;
+    let log = usage.grow()?;
+    let head = super::head(&log);
     if head.size > MAX_USES {
         return Err(KeysError::TooMany { path: dir.to_owned(), limit: MAX_USES as usize });
     }
@@ -81,7 +83,6 @@ pub fn audit(
     let mut found = Audit { head, clock_back: Vec::new(), signed: HashSet::new() };
     let mut latest = None;
     let mut wrong = None;
-    let log = log.log.lock().unwrap_or_else(PoisonError::into_inner);
     let read = log.for_each_entry(|index, entry| {
         if remembered.is_some_and(|head| index < head.size) {
             // Cannot fail: a tree of this size was just proven.

@@ -89,6 +89,8 @@ fn no_file_but_the_secret_itself_holds_a_part_of_it() {
     let signer = Recorded::new(signer, Arc::clone(&log), info.clone(), purpose, now());
     signer.sign(b"message").unwrap();
     assert!(!format!("{signer:?} {log:?}").contains(&seed[..8]));
+    log.finish().unwrap();
+    signer.sign(b"another message").unwrap();
     drop((signer, log));
     let mark = Mark { kind: MarkKind::Retired, at: now(), why: "a test".to_owned() };
     scene.keys.mark(&info, &mark).unwrap();

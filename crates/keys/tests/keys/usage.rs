@@ -99,8 +99,8 @@ fn nothing_is_signed_that_could_not_be_recorded() {
     record(&scene, &info, &["before"]);
     let root = scene.keys.usage_path();
     let mut refused = 0;
-    // One write and one sync.
-    for at in 0..2 {
+    // The file is opened, written and synced.
+    for at in 0..3 {
         for fault in Fault::ALL {
             let disk = FaultyDisk::counting(&root);
             let log = Arc::new(UsageLog::open(&root, disk.clone(), now()).unwrap());
@@ -116,7 +116,7 @@ fn nothing_is_signed_that_could_not_be_recorded() {
             assert_eq!(count.load(Ordering::SeqCst), 0, "the key was not touched");
         }
     }
-    assert_eq!(refused, 2 * 4 * 2);
+    assert_eq!(refused, 3 * 4 * 2);
     record(&scene, &info, &["after"]);
     assert!(audit(&scene, None).is_ok());
 }
@@ -224,6 +224,7 @@ fn parts_of_the_log_cannot_be_taken_from_an_older_copy() {
     let info = scene.plain("a");
     let root = scene.keys.usage_path();
     record(&scene, &info, &["one"]);
+    audit(&scene, None).unwrap();
     let older = scene.outside().join("older");
     copy(&root, &older);
     record(&scene, &info, &["two"]);
@@ -300,6 +301,7 @@ fn a_group_is_one_write_and_its_parts_are_not_written_again() {
     record(&scene, &info, &["zero"]);
     let disk = FaultyDisk::counting(&root);
     let log = Arc::new(UsageLog::open(&root, disk.clone(), now()).unwrap());
+    log.record(&[use_of(&info, "first")]).unwrap();
     let before = disk.steps();
     let uses: Vec<Use> = (0..50).map(|number| use_of(&info, &number.to_string())).collect();
     log.record(&uses).unwrap();
@@ -310,6 +312,85 @@ fn a_group_is_one_write_and_its_parts_are_not_written_again() {
         signer.sign(number.to_string().as_bytes()).unwrap();
     }
     assert_eq!(disk.steps() - before, 2, "each was recorded in the group");
+}
+
+/// An act signs several things in memory and lets all of them out at once.
+#[test]
+fn what_is_noted_is_recorded_when_it_is_settled() {
+    let scene = Scene::new();
+    let info = scene.plain("a");
+    let root = scene.keys.usage_path();
+    record(&scene, &info, &["zero"]);
+    let disk = FaultyDisk::counting(&root);
+    let log = Arc::new(UsageLog::open(&root, disk.clone(), now()).unwrap());
+    let signer = |purpose| {
+        let signer = scene.open(&info, "").unwrap();
+        Recorded::new(signer, Arc::clone(&log), info.clone(), purpose, now()).noted()
+    };
+    for message in ["one", "two", "three"] {
+        works(&signer(purpose()), &info);
+        signer(purpose()).sign(message.as_bytes()).unwrap();
+    }
+    assert_eq!(disk.steps(), 0, "nothing is written yet");
+    log.settle().unwrap();
+    // One file that is opened, written and synced.
+    assert_eq!(disk.steps(), 3);
+    log.settle().unwrap();
+    assert_eq!(disk.steps(), 3, "there is nothing more");
+    drop(log);
+    let (audit, uses) = audit(&scene, None).unwrap();
+    assert_eq!(uses.len(), 5, "{uses:?}");
+    audit.check(&["one", "two", "three"].map(|message| signed(&info, message))).unwrap();
+}
+
+/// A use that is in the file alone: any byte of it that is changed shows, but for the last group, which looks torn.
+#[test]
+fn an_edited_use_is_damage_before_it_is_in_the_tree() {
+    let scene = Scene::new();
+    let info = scene.plain("a");
+    record(&scene, &info, &["one", "two", "three"]);
+    let root = scene.keys.usage_path();
+    let path = root.join("recent");
+    let good = fs::read(&path).unwrap();
+    let last = good.len() - good.len().div_euclid(3);
+    for at in (0..good.len()).step_by(5) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&path, &bad).unwrap();
+        match open(&scene).map(drop) {
+            Ok(()) => assert!(at > last - 30, "byte {at}"),
+            Err(error) => assert_eq!(error.code(), code::KEY_USAGE_DAMAGED, "byte {at}: {error}"),
+        }
+    }
+    // Cut to any length, it is begun with the groups that are whole.
+    for len in (0..good.len()).step_by(11) {
+        fs::write(&path, &good[..len]).unwrap();
+        match open(&scene) {
+            Ok(log) => log.record(&[use_of(&info, "four")]).unwrap(),
+            Err(error) => assert!(len < 30 && error.code() == code::KEY_USAGE_DAMAGED, "{len}: {error}"),
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(len < 30 || text.contains("four") || text.ends_with('\n'), "{text}");
+    }
+    fs::write(&path, &good).unwrap();
+    assert_eq!(audit(&scene, None).unwrap().1.len(), 3);
+    assert!(!path.exists(), "all of it is in the tree");
+}
+
+/// Whoever uses keys for years has a file of some hundred uses and a tree.
+#[test]
+fn a_long_file_of_recent_uses_goes_into_the_tree() {
+    let scene = Scene::new();
+    let info = scene.plain("a");
+    let root = scene.keys.usage_path();
+    let many = |from: usize| (from..from + 1000).map(|number| use_of(&info, &number.to_string())).collect();
+    let (first, second): (Vec<Use>, Vec<Use>) = (many(0), many(1000));
+    open(&scene).unwrap().record(&first).unwrap();
+    assert!(fs::metadata(root.join("recent")).unwrap().len() > 256 * 1024);
+    open(&scene).unwrap().record(&second).unwrap();
+    assert!(root.join("public").exists());
+    let (audit, uses) = audit(&scene, None).unwrap();
+    assert_eq!((audit.head.size, uses.len()), (2000, 2000));
 }
 
 #[test]
@@ -353,6 +434,7 @@ fn an_entry_has_a_fixed_form_and_a_limit() {
     let scene = Scene::new();
     let info = scene.plain("root-1");
     record(&scene, &info, &["x"]);
+    audit(&scene, None).unwrap();
     let bundle =
         files(&scene.keys.usage_path()).into_iter().find(|path| path.to_string_lossy().contains("entries"));
     let bytes = fs::read(bundle.unwrap()).unwrap();

@@ -7,11 +7,13 @@ use countersign_keys::Protection;
 use countersign_publish::{InitOptions, ReleaseOptions};
 use countersign_verify::Leaf;
 
-use crate::support::{PRODUCT, Site, View, files, with_product};
+use countersign_base::Explain as _;
+
+use crate::support::{PRODUCT, Site, View, files, temp, with_product};
 
 #[test]
 fn a_client_sees_what_was_released() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     assert_eq!(site.view(anchor).releases(), Vec::<&str>::new());
     let one = site.release("1.0.0", "one").unwrap();
@@ -28,7 +30,7 @@ fn a_client_sees_what_was_released() {
 
 #[test]
 fn platforms_and_files_add_up_to_one_version() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     let program = site.file("node", b"#!/bin/sh\n");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
@@ -46,7 +48,7 @@ fn platforms_and_files_add_up_to_one_version() {
 
 #[test]
 fn the_same_content_can_be_released_again_under_another_version() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.release("1.0.0", "same").unwrap();
     site.release("1.0.1", "same").unwrap();
@@ -55,7 +57,7 @@ fn the_same_content_can_be_released_again_under_another_version() {
 
 #[test]
 fn progress_is_heard_to_the_end() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _) = with_product(dir.path());
     let files = [site.file("large", &vec![7; 1_000_000])];
     let (product, version) = (PRODUCT.parse().unwrap(), "1.0.0".parse().unwrap());
@@ -76,7 +78,7 @@ fn progress_is_heard_to_the_end() {
 
 #[test]
 fn secrets_and_unfinished_files_stay_out_of_what_is_served() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     let served = files(&site.repo());
@@ -93,7 +95,7 @@ fn secrets_and_unfinished_files_stay_out_of_what_is_served() {
 
 #[test]
 fn every_logged_version_is_there_for_monitors() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     let served = files(&site.repo());
@@ -117,7 +119,7 @@ fn every_logged_version_is_there_for_monitors() {
 
 #[test]
 fn renewing_keeps_a_repository_fresh() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     let before = site.view(anchor);
@@ -141,7 +143,7 @@ fn renewing_keeps_a_repository_fresh() {
 
 #[test]
 fn keys_that_exist_are_used() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     let first = site.init().unwrap();
     fs::rename(site.repo(), dir.path().join("old")).unwrap();
@@ -159,4 +161,24 @@ fn keys_that_exist_are_used() {
             .all(|(path, bytes)| now[path] == *bytes)
     );
     site.view(second.anchor);
+}
+
+/// A use that cannot be recorded is of a signature that does not leave.
+#[test]
+fn what_cannot_be_recorded_is_not_published() {
+    let dir = temp();
+    let (mut site, anchor) = with_product(dir.path());
+    let before = site.view(anchor);
+    let (recent, aside) = (site.keys().join("usage/recent"), site.keys().join("usage/aside"));
+    std::fs::rename(&recent, &aside).unwrap();
+    std::fs::create_dir(&recent).unwrap();
+    for outcome in [site.release("1.0.0", "one").map(drop), site.renew().map(drop), site.init().map(drop)] {
+        let error = outcome.unwrap_err();
+        let known = ["log-storage-failed", "publish-repo-exists"];
+        assert!(known.contains(&error.code().name()), "{}: {error}", error.code());
+    }
+    assert_eq!(site.view(anchor), before);
+    std::fs::remove_dir(&recent).unwrap();
+    std::fs::rename(&aside, &recent).unwrap();
+    site.release("1.0.0", "one").unwrap();
 }
