@@ -1,5 +1,6 @@
 //! A fault at every write: clients see the old repository or the new one, and the next publication works.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
@@ -8,13 +9,7 @@ use countersign_base::{Anchor, Explain as _};
 use countersign_publish::PublishError;
 use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
 
-use crate::support::{PRODUCT, Site, View, code, copy, files, view, with_product};
-
-/// A folder in memory where there is one: nothing here is about the real disk, and there are thousands.
-fn scratch() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
-}
+use crate::support::{PRODUCT, Seen, Site, View, code, copy, files, temp, view, with_product};
 
 /// What a fault run may leave: which views are allowed, and how to go on.
 struct Case<'a> {
@@ -24,13 +19,15 @@ struct Case<'a> {
     work: &'a dyn Fn(&mut Site) -> Result<(), PublishError>,
     /// Judges what is left, and goes on.
     judge: &'a dyn Fn(&mut Site, &str),
+    /// What was judged already.
+    seen: RefCell<Seen>,
 }
 
 impl Case<'_> {
     /// Fails each step in each way, then judges what each kind of crash leaves.
     fn run(&self) {
         let steps = {
-            let dir = scratch();
+            let dir = temp();
             copy(self.base, dir.path());
             let disk = FaultyDisk::counting(dir.path());
             (self.work)(&mut Site::on(dir.path(), disk.clone())).unwrap();
@@ -47,7 +44,7 @@ impl Case<'_> {
     }
 
     fn fail(&self, at: usize, fault: Fault, then: Then, losses: &[Loss]) {
-        let dir = scratch();
+        let dir = temp();
         copy(self.base, dir.path());
         let disk = FaultyDisk::failing(dir.path(), at, fault, then);
         let outcome = (self.work)(&mut Site::on(dir.path(), disk.clone()));
@@ -56,8 +53,11 @@ impl Case<'_> {
             assert_eq!(error.code().class(), Class::Unavailable, "{name}: {}: {error}", error.code());
         }
         for loss in losses {
-            let left = scratch();
+            let left = temp();
             disk.after(*loss, left.path());
+            if !self.seen.borrow_mut().is_new(left.path()) {
+                continue;
+            }
             // No real fsync is needed to judge: the machine stays up from here.
             let mut site = Site::on(left.path(), FaultyDisk::counting(left.path()));
             (self.judge)(&mut site, &format!("{name}, {loss:?}"));
@@ -67,7 +67,7 @@ impl Case<'_> {
 
 #[test]
 fn an_interrupted_release_is_seen_whole_or_not_at_all() {
-    let base = scratch();
+    let base = temp();
     let (mut site, anchor) = with_product(base.path());
     site.release("1.0.0", "one").unwrap();
     let old = site.view(anchor);
@@ -92,16 +92,17 @@ fn an_interrupted_release_is_seen_whole_or_not_at_all() {
             assert!(after.version("snapshot") > seen.version("snapshot"), "{name}");
             nothing_is_left(site, name);
         },
+        seen: RefCell::default(),
     };
     case.run();
 }
 
 #[test]
 fn an_interrupted_init_is_completed_by_the_next() {
-    let base = scratch();
+    let base = temp();
     {
         // Keys are made past the faulty disk, so they are there before.
-        let made = scratch();
+        let made = temp();
         let mut site = Site::new(made.path());
         site.init().unwrap();
         fs::remove_dir_all(site.keys().join("witness")).unwrap();
@@ -123,6 +124,7 @@ fn an_interrupted_init_is_completed_by_the_next() {
             assert_eq!(look(site, anchor, name).version(PRODUCT), 1, "{name}");
             nothing_is_left(site, name);
         },
+        seen: RefCell::default(),
     };
     case.run();
 }
@@ -143,7 +145,7 @@ fn nothing_is_left(site: &Site, name: &str) {
 /// Lost between logging and publishing: the numbers are used, and the metadata is there for monitors.
 #[test]
 fn a_number_that_was_logged_is_never_used_again() {
-    let base = scratch();
+    let base = temp();
     let (mut site, anchor) = with_product(base.path());
     site.release("1.0.0", "one").unwrap();
     let old = site.view(anchor);
@@ -151,14 +153,14 @@ fn a_number_that_was_logged_is_never_used_again() {
     let before = fs::read(&checkpoint).unwrap();
     // The step after the log's public checkpoint changed is the first of those that place files.
     let steps = {
-        let dir = scratch();
+        let dir = temp();
         copy(base.path(), dir.path());
         let disk = FaultyDisk::counting(dir.path());
         Site::on(dir.path(), disk.clone()).release("1.1.0", "two").unwrap();
         disk.steps()
     };
     let stopped = (0..steps).find_map(|at| {
-        let dir = scratch();
+        let dir = temp();
         copy(base.path(), dir.path());
         let disk = FaultyDisk::failing(dir.path(), at, Fault::Lost, Then::Dies);
         Site::on(dir.path(), disk).release("1.1.0", "two").unwrap_err();

@@ -8,7 +8,7 @@ use countersign_log::Cosigner;
 use countersign_publish::{InitOptions, PublishError, Publisher};
 use countersign_tlog::policy::PolicyWitness;
 
-use crate::support::{files, start};
+use crate::support::{files, start, temp};
 
 /// Runs `act` with this passphrase and counts how often each key's is asked for.
 fn act<T>(
@@ -29,7 +29,7 @@ fn act<T>(
 
 #[test]
 fn each_key_is_asked_for_once_and_a_wrong_passphrase_changes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let right = Passphrase::new("correct horse".to_owned()).unwrap();
     let options =
         InitOptions { root_keys: 1, root_threshold: 1, ..InitOptions::new(Protection::Passphrase(&right)) };

@@ -13,7 +13,7 @@ use countersign_publish::proposal::{
 use countersign_publish::{Publication, PublishError, ReleaseOptions};
 use countersign_verify::{Wanted, extension};
 
-use crate::support::{PRODUCT, Site, code, copy, load};
+use crate::support::{PRODUCT, Site, code, copy, load, temp};
 
 /// The people of the product: their keys are not in the keys directory.
 pub(crate) struct Team {
@@ -159,7 +159,7 @@ impl Site {
 
 #[test]
 fn two_of_three_sign_in_any_order() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let orders = [[&team.alice, &team.bob], [&team.bob, &team.alice], [&team.carol, &team.bob]];
     for (number, order) in orders.into_iter().enumerate() {
@@ -180,7 +180,7 @@ fn two_of_three_sign_in_any_order() {
 
 #[test]
 fn a_signature_too_few_publishes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let mut proposal = site.propose_release("1.0.0", "one", "alice").unwrap();
     let before = site.view(anchor);
@@ -200,7 +200,7 @@ fn a_signature_too_few_publishes_nothing() {
 
 #[test]
 fn copies_that_were_signed_at_once_merge() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let first = site.propose_release("1.0.0", "one", "alice").unwrap();
     let (here, there) = (first.path().to_owned(), dir.path().join("copy"));
@@ -225,10 +225,10 @@ fn copies_that_were_signed_at_once_merge() {
 
 #[test]
 fn a_stick_is_enough() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let proposal = site.propose_release("1.0.0", "one", "alice").unwrap();
-    let (stick, back) = (tempfile::tempdir().unwrap(), dir.path().join("back"));
+    let (stick, back) = (temp(), dir.path().join("back"));
     copy(proposal.path(), stick.path());
     fs::remove_dir_all(proposal.path()).unwrap();
     // On a machine that has neither repository nor keys directory nor network.
@@ -248,7 +248,7 @@ fn a_stick_is_enough() {
 
 #[test]
 fn what_a_signer_reads_is_computed_from_what_is_signed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, team) = with_team(dir.path());
     let mut proposal = site.propose_release("1.4.0", "four", "alice").unwrap();
     proposal.sign(&team.alice).unwrap();
@@ -273,7 +273,7 @@ fn what_a_signer_reads_is_computed_from_what_is_signed() {
 
 #[test]
 fn every_kind_of_change_is_in_words() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, team) = with_team(dir.path());
     let dave = person(4);
     let members = vec![
@@ -310,7 +310,7 @@ fn key_id(key: &SecretKey) -> String {
 
 #[test]
 fn a_yanked_version_is_not_chosen_and_says_why() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     site.release_by_team(&team, "1.0.0", "one");
     site.release_by_team(&team, "1.1.0", "two");
@@ -348,7 +348,7 @@ fn a_yanked_version_is_not_chosen_and_says_why() {
 
 #[test]
 fn an_advisory_is_published_beside_the_product() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     site.release_by_team(&team, "1.0.0", "one");
     let osv = |modified: &str| {
@@ -393,7 +393,7 @@ fn an_advisory_is_published_beside_the_product() {
 
 #[test]
 fn signatures_say_who_proposed_and_which_proposal_it_was() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let mut proposal = site.propose_release("1.0.0", "one", "dora the builder").unwrap();
     proposal.sign(&team.alice).unwrap();
@@ -408,7 +408,7 @@ fn signatures_say_who_proposed_and_which_proposal_it_was() {
 
 #[test]
 fn keys_of_a_directory_sign_with_a_record() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _) = crate::support::with_product(dir.path());
     let mut proposal = site.propose_release("1.0.0", "one", "node-1").unwrap();
     sign_at_hand(&site, &mut proposal);

@@ -9,10 +9,10 @@ use countersign_base::code::Class;
 use countersign_publish::PublishError;
 use countersign_publish::proposal::Proposal;
 use countersign_store::Disk;
-use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then, scratch};
+use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
 
 use crate::proposal::with_team;
-use crate::support::{Site, code, copy};
+use crate::support::{Seen, Site, code, copy, temp};
 
 /// Fails each step of `work` in each way, in a copy of `base`, and has `judge` look at what is left.
 fn at_every_step(
@@ -21,20 +21,21 @@ fn at_every_step(
     judge: &dyn Fn(&mut Site, &str),
 ) {
     let steps = {
-        let dir = tempfile::tempdir_in(scratch()).unwrap();
+        let dir = temp();
         copy(base, dir.path());
         let disk = FaultyDisk::counting(dir.path());
         work(&mut Site::on(dir.path(), disk.clone())).unwrap();
         disk.steps()
     };
     assert!(steps > 3, "{steps} steps");
+    let mut seen = Seen::default();
     for at in 0..steps {
         for (fault, then, losses) in [
             (Fault::Torn, Then::Dies, Loss::ALL.as_slice()),
             (Fault::NoSpace, Then::GoesOn, &[Loss::Nothing]),
             (Fault::DoneButFailed, Then::GoesOn, &[Loss::Nothing]),
         ] {
-            let dir = tempfile::tempdir_in(scratch()).unwrap();
+            let dir = temp();
             copy(base, dir.path());
             let disk = FaultyDisk::failing(dir.path(), at, fault, then);
             let name = format!("step {at}, {fault:?}, {then:?}");
@@ -42,8 +43,11 @@ fn at_every_step(
                 assert_eq!(error.code().class(), Class::Unavailable, "{name}: {}: {error}", error.code());
             }
             for loss in losses {
-                let left = tempfile::tempdir_in(scratch()).unwrap();
+                let left = temp();
                 disk.after(*loss, left.path());
+                if !seen.is_new(left.path()) {
+                    continue;
+                }
                 let mut site = Site::on(left.path(), FaultyDisk::counting(left.path()));
                 judge(&mut site, &format!("{name}, {loss:?}"));
             }
@@ -58,7 +62,7 @@ fn open(site: &Site, name: &str) -> Result<Proposal, PublishError> {
 
 #[test]
 fn an_interrupted_proposal_is_whole_or_unfinished() {
-    let base = tempfile::tempdir_in(scratch()).unwrap();
+    let base = temp();
     let (site, _, _) = with_team(base.path());
     site.file("node", b"one");
     let propose = |site: &mut Site| {
@@ -84,7 +88,7 @@ fn an_interrupted_proposal_is_whole_or_unfinished() {
 
 #[test]
 fn an_interrupted_signature_is_there_or_not() {
-    let base = tempfile::tempdir_in(scratch()).unwrap();
+    let base = temp();
     let (mut site, _, team) = with_team(base.path());
     let out = base.path().join("proposal-2");
     site.propose_release_in("1.0.0", "one", "alice", &out).unwrap().sign(&team.alice).unwrap();
@@ -101,7 +105,7 @@ fn an_interrupted_signature_is_there_or_not() {
 
 #[test]
 fn an_interrupted_merge_loses_no_signature() {
-    let base = tempfile::tempdir_in(scratch()).unwrap();
+    let base = temp();
     let (mut site, _, team) = with_team(base.path());
     let (here, there) = (base.path().join("here"), base.path().join("there"));
     site.propose_release_in("1.0.0", "one", "alice", &here).unwrap();
@@ -123,7 +127,7 @@ fn an_interrupted_merge_loses_no_signature() {
 
 #[test]
 fn an_interrupted_publication_goes_on_without_new_signatures() {
-    let base = tempfile::tempdir_in(scratch()).unwrap();
+    let base = temp();
     let (mut site, anchor, team) = with_team(base.path());
     let out = base.path().join("signed");
     let mut proposal = site.propose_release_in("1.0.0", "one", "alice", &out).unwrap();

@@ -10,7 +10,7 @@ use countersign_publish::proposal::{MAX_VALID_DAYS, Proposal, ProposedBy};
 use countersign_publish::{Intent, PublishError};
 
 use crate::proposal::{Rules, Team, member, person, product, sign_at_hand, with_rules, with_team};
-use crate::support::{PRODUCT, Site, code, copy, files, with_product};
+use crate::support::{PRODUCT, Site, code, copy, files, temp, with_product};
 
 /// A proposal that alice and bob have signed.
 fn signed(site: &mut Site, team: &Team, version: &str, content: &str) -> Proposal {
@@ -22,7 +22,7 @@ fn signed(site: &mut Site, team: &Team, version: &str, content: &str) -> Proposa
 
 #[test]
 fn a_stale_proposal_says_what_changed_and_is_rebased() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let late = signed(&mut site, &team, "1.1.0", "two");
     site.release_by_team(&team, "1.0.0", "one");
@@ -47,7 +47,7 @@ fn a_stale_proposal_says_what_changed_and_is_rebased() {
 
 #[test]
 fn another_products_publication_makes_nothing_stale() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let waiting = signed(&mut site, &team, "1.0.0", "one");
     let other: countersign_base::name::ProductName = "tool".parse().unwrap();
@@ -60,7 +60,7 @@ fn another_products_publication_makes_nothing_stale() {
 
 #[test]
 fn a_proposal_expires() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor, team) = with_team(dir.path());
     let proposal = signed(&mut site, &team, "1.0.0", "one");
     site.renew().unwrap();
@@ -79,7 +79,7 @@ fn a_proposal_expires() {
 
 #[test]
 fn a_proposal_has_a_proposer_and_an_end() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, team) = with_team(dir.path());
     let intent = product(Rules { threshold: 1, separation: false }, team.members());
     let mut attempt = |proposer: &str, why: &str, valid_days: u32| {
@@ -103,7 +103,7 @@ fn a_proposal_has_a_proposer_and_an_end() {
 
 #[test]
 fn a_key_without_a_say_is_told_whose_signature_is_missing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, team) = with_team(dir.path());
     let mut proposal = site.propose_release("1.0.0", "one", "alice").unwrap();
     proposal.sign(&team.alice).unwrap();
@@ -116,7 +116,7 @@ fn a_key_without_a_say_is_told_whose_signature_is_missing() {
 
 #[test]
 fn a_proposal_is_for_one_repository() {
-    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (one, two) = (temp(), temp());
     let (mut site, _, team) = with_team(one.path());
     // The same people sign a product of the same name there.
     let (mut other, anchor, _) = with_team(two.path());
@@ -129,7 +129,7 @@ fn a_proposal_is_for_one_repository() {
 
 #[test]
 fn only_the_same_proposal_merges() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, team) = with_team(dir.path());
     let mut one = site.propose_release("1.0.0", "one", "alice").unwrap();
     // The very same change, proposed by somebody else.
@@ -142,7 +142,7 @@ fn only_the_same_proposal_merges() {
 
 #[test]
 fn proposals_are_not_written_where_something_is() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, _) = with_team(dir.path());
     let inside = site.repo().join("metadata/proposal");
     assert_eq!(code(site.propose_release_in("1.0.0", "one", "alice", &inside)), "usage");
@@ -166,7 +166,7 @@ fn proposals_are_not_written_where_something_is() {
 /// One byte of each file of a proposal: refused, or without effect.
 #[test]
 fn a_flipped_byte_is_refused_or_has_no_effect() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, team) = with_team(dir.path());
     let proposal = signed(&mut site, &team, "1.0.0", "one");
     let (status, summary) = (proposal.status().unwrap(), proposal.summary(site.now).unwrap());
@@ -209,7 +209,7 @@ fn a_flipped_byte_is_refused_or_has_no_effect() {
 
 #[test]
 fn nothing_but_a_proposals_own_files_is_read() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _, team) = with_team(dir.path());
     let proposal = signed(&mut site, &team, "1.0.0", "one");
     let outside = dir.path().join("outside");
@@ -270,7 +270,7 @@ mod d23 {
 
     #[test]
     fn d23_a_author_does_not_approve_alone() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp();
         let (mut site, anchor, team) = with_rules(dir.path(), rules(1));
         // Threshold 1: whoever proposes is not enough, and anybody else is.
         let mut own = site.propose_release("1.0.0", "one", "alice").unwrap();
@@ -286,7 +286,7 @@ mod d23 {
 
     #[test]
     fn d23_b_two_keys_of_one_person_are_one_approval() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp();
         let (mut site, anchor, team) = with_team(dir.path());
         let second = person(11);
         let members = vec![member(&team.alice, "alice"), member(&second, "alice"), member(&team.bob, "bob")];
@@ -313,7 +313,7 @@ mod d23 {
 
     #[test]
     fn d23_b_signers_who_could_never_meet_the_rule_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp();
         let (mut site, _, team) = with_team(dir.path());
         let members = vec![member(&team.alice, "alice"), member(&person(11), "alice")];
         assert_eq!(code(site.propose(&product(rules(1), members.clone()), "alice")), "usage");
@@ -322,7 +322,7 @@ mod d23 {
 
     #[test]
     fn d23_c_an_approval_is_of_one_digest() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp();
         let (mut site, anchor, team) = with_team(dir.path());
         let good = signed(&mut site, &team, "1.0.0", "one");
         let evil = site.propose_release("1.0.0", "evil", "alice").unwrap();
@@ -349,7 +349,7 @@ mod d23 {
 
     #[test]
     fn d23_d_a_published_proposal_is_not_published_again() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp();
         let (mut site, anchor, team) = with_team(dir.path());
         let proposal = signed(&mut site, &team, "1.0.0", "one");
         site.publish(&proposal).unwrap();
@@ -365,7 +365,7 @@ mod d23 {
 
     #[test]
     fn d23_e_an_approver_who_was_removed_does_not_count() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp();
         let (mut site, anchor, team) = with_team(dir.path());
         let waiting = signed(&mut site, &team, "1.0.0", "one");
         // Bob leaves. The product is signed again by those who stay, so what he approved is stale in any case.
@@ -415,7 +415,7 @@ mod d23 {
 
     #[test]
     fn d23_f_what_is_shown_is_what_is_signed() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp();
         let (mut site, anchor, team) = with_team(dir.path());
         let shown = site.propose_release("1.0.0", "one", "alice").unwrap();
         let evil = site.propose_release("1.0.0", "evil", "alice").unwrap();
@@ -461,7 +461,7 @@ mod d23 {
 /// Not even a client of another make would take what one person alone approved.
 #[test]
 fn clients_check_the_rule_of_separation_themselves() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     site.view(anchor);

@@ -13,7 +13,7 @@ use countersign_store::Lock;
 use countersign_tuf::editor::TargetsEditor;
 use countersign_tuf::{Envelope, Role as _, Targets};
 
-use crate::support::{PRODUCT, Site, code, files, with_product};
+use crate::support::{PRODUCT, Site, code, files, temp, with_product};
 
 /// Runs `attempt`, which must fail with `want` and leave every public file as it was.
 fn refused<T>(
@@ -37,7 +37,7 @@ fn stranger(byte: u8) -> PublicKey {
 
 #[test]
 fn init_writes_over_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     fs::create_dir(site.repo()).unwrap();
     fs::write(site.repo().join("notes.txt"), "mine").unwrap();
@@ -53,7 +53,7 @@ fn init_writes_over_nothing() {
 
 #[test]
 fn init_takes_only_thresholds_that_can_be_met() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     for (root_keys, root_threshold) in [(3, 0), (3, 4), (0, 0)] {
         let options = InitOptions { root_keys, root_threshold, ..InitOptions::new(Protection::Unencrypted) };
@@ -68,7 +68,7 @@ fn init_takes_only_thresholds_that_can_be_met() {
 
 #[test]
 fn without_a_repository_nothing_is_done() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     assert_eq!(code(site.renew()), "publish-repo-missing");
     assert_eq!(code(site.add_product()), "publish-repo-missing");
@@ -78,7 +78,7 @@ fn without_a_repository_nothing_is_done() {
 
 #[test]
 fn a_product_is_added_once_and_to_signers_who_are_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     refused(&mut site, "publish-product-exists", Site::add_product);
     let name: ProductName = "tool".parse().unwrap();
@@ -104,7 +104,7 @@ fn public(site: &Site, name: &str) -> PublicKey {
 
 #[test]
 fn who_is_missing_is_said() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _) = with_product(dir.path());
     let missing = public(&site, "node-2").to_string();
     for ending in ["key", "pub"] {
@@ -118,7 +118,7 @@ fn who_is_missing_is_said() {
 
 #[test]
 fn a_released_file_is_never_replaced() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     refused(&mut site, "publish-version-exists", |site| site.release("1.0.0", "two"));
@@ -129,7 +129,7 @@ fn a_released_file_is_never_replaced() {
 
 #[test]
 fn only_regular_files_with_plain_names_are_released() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     let good = site.file("good", b"good");
     let link = good.with_file_name("link");
@@ -155,7 +155,7 @@ fn only_regular_files_with_plain_names_are_released() {
 
 #[test]
 fn an_unknown_product_is_not_released() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     site.init().unwrap();
     refused(&mut site, "publish-product-unknown", |site| site.release("1.0.0", "one"));
@@ -163,7 +163,7 @@ fn an_unknown_product_is_not_released() {
 
 #[test]
 fn one_publisher_at_a_time() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _) = with_product(dir.path());
     let lock = Lock::try_acquire(&site.repo().join(".countersign/lock")).unwrap();
     refused(&mut site, "publish-locked", |site| site.release("1.0.0", "one"));
@@ -173,7 +173,7 @@ fn one_publisher_at_a_time() {
 
 #[test]
 fn damaged_metadata_is_not_built_on() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     for name in ["1.root.json", "timestamp.json", "3.snapshot.json", "2.targets.json", "2.node.json"] {
@@ -196,7 +196,7 @@ fn damaged_metadata_is_not_built_on() {
 
 #[test]
 fn metadata_without_its_proof_is_not_built_on() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     for name in ["1.root", "3.snapshot", "2.targets", "2.node"] {
@@ -217,7 +217,7 @@ fn metadata_without_its_proof_is_not_built_on() {
 
 #[test]
 fn a_clock_before_the_witnesses_time_is_noticed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.now = "2026-11-20T14:00:00Z".parse().unwrap();
     refused(&mut site, "log-cosignature-time", |site| site.release("1.0.0", "one"));
@@ -228,7 +228,7 @@ fn a_clock_before_the_witnesses_time_is_noticed() {
 
 #[test]
 fn expired_offline_roles_are_not_built_on() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.now = site.now.plus_days(366);
     refused(&mut site, "tuf-expired", |site| site.release("1.0.0", "one"));
@@ -244,7 +244,7 @@ fn expired_offline_roles_are_not_built_on() {
 /// M22 (a): one of a product's keys signs what two must. The log does not take it, and no number is used up.
 #[test]
 fn m22_one_signer_alone_gets_nothing_into_the_log() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, anchor) = with_product(dir.path());
     site.release("1.0.0", "one").unwrap();
     let bytes = fs::read(site.repo().join("metadata/2.node.json")).unwrap();
@@ -275,7 +275,7 @@ fn m22_one_signer_alone_gets_nothing_into_the_log() {
 /// What is in a repository's folder is copied to servers and mirrors, secret keys too.
 #[test]
 fn keys_are_not_kept_in_the_repository() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let repo = dir.path().join("repo");
     let mut ask = |_: &countersign_keys::KeyInfo| panic!("nothing is sealed here");
     let mut connect = |_: &_| panic!("no remote witness here");
@@ -296,7 +296,7 @@ fn keys_are_not_kept_in_the_repository() {
 /// What is released is what somebody saw, and not the half of one file and the half of the next.
 #[test]
 fn a_file_that_is_changed_while_it_is_read_is_not_released() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let (mut site, _) = with_product(dir.path());
     let old = vec![1; 600 * 1024];
     let file = site.file(PRODUCT, &old);

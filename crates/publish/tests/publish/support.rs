@@ -1,12 +1,12 @@
 //! A repository and its keys in a temporary folder, and a client that checks all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use countersign_base::name::{Channel, Platform, ProductName, Version};
-use countersign_base::{Anchor, Explain, Timestamp};
+use countersign_base::{Anchor, Explain, Sha256Digest, Timestamp};
 use countersign_crypto::sha256;
 use countersign_keys::{KeyInfo, KeysError, Passphrase, Protection};
 use countersign_log::{Cosigner, Trust};
@@ -19,6 +19,11 @@ use countersign_tlog::tile::{TileSet, needed_for_consistency};
 use countersign_verify::{Document, Lineage, Link, TransparentSet, VerifyError};
 
 pub(crate) const PRODUCT: &str = "node";
+
+/// A folder in memory where there is one: nothing here is about the real disk.
+pub(crate) fn temp() -> tempfile::TempDir {
+    tempfile::tempdir_in(countersign_testkit::faulty_disk::scratch()).unwrap()
+}
 
 pub(crate) fn start() -> Timestamp {
     "2026-11-21T14:00:00Z".parse().unwrap()
@@ -278,4 +283,58 @@ pub(crate) fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), &target).unwrap();
         }
     }
+}
+
+/// What faults have left and was judged: many leave the same, and the same is judged the same.
+#[derive(Default)]
+pub(crate) struct Seen(BTreeSet<Sha256Digest>);
+
+impl Seen {
+    /// Whether a folder with the same in it was not seen before.
+    ///
+    /// What is random from run to run is left out: numbers in the names of unfinished files, and what the nonce of a
+    /// write-ahead log is in.
+    pub(crate) fn is_new(&mut self, root: &Path) -> bool {
+        let mut all = folders(root);
+        for (path, bytes) in files(root) {
+            let name = path.to_string_lossy().into_owned();
+            let name = name.split_once(".tmp-").map_or(name.as_str(), |(folder, _)| folder);
+            let bytes = if bytes.starts_with(b"countersign-wal 2\n") { without_nonce(bytes) } else { bytes };
+            all.push(format!("{name} {}", sha256(&bytes)));
+        }
+        all.sort();
+        self.0.insert(sha256(all.join("\n").as_bytes()))
+    }
+}
+
+/// All folders below a folder, also those with nothing in them.
+fn folders(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(folder) = pending.pop() {
+        pending.extend(
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()),
+        );
+        found.push(folder.strip_prefix(root).unwrap().to_string_lossy().into_owned());
+    }
+    found
+}
+
+/// A write-ahead log (`log/src/sequencer/record.rs`) with zeros for its nonce and the digests that it is in. Were its
+/// format another, nothing would look like what was seen.
+fn without_nonce(mut bytes: Vec<u8>) -> Vec<u8> {
+    const BLOCK: usize = 512;
+    let blank = |bytes: &mut Vec<u8>, from: usize, count: usize| {
+        let end = (from + count).min(bytes.len());
+        bytes.get_mut(from..end).unwrap_or_default().fill(0);
+    };
+    blank(&mut bytes, 18, 16 + 32);
+    let mut at = BLOCK;
+    while let Some(length) = bytes.get(at..).and_then(|record| record.first_chunk::<4>()) {
+        let entries = u32::from_be_bytes(*length) as usize;
+        blank(&mut bytes, at + 16, 16);
+        blank(&mut bytes, at + 32 + entries, 32);
+        at = (at + 32 + entries + 32).next_multiple_of(BLOCK);
+    }
+    bytes
 }

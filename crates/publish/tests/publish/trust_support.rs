@@ -12,12 +12,8 @@ use countersign_publish::proposal::{
 use countersign_publish::{Intent, Proposal, ProposedBy, Publication, PublishError};
 use countersign_tuf::Role as _;
 
+pub(crate) use crate::support::temp;
 use crate::support::{PRODUCT, Site};
-
-/// A folder in memory where there is one: nothing here is about the real disk.
-pub(crate) fn temp() -> tempfile::TempDir {
-    tempfile::tempdir_in(countersign_testkit::faulty_disk::scratch()).unwrap()
-}
 
 fn info(site: &Site, name: &str) -> KeyInfo {
     let all = KeyDir::open(site.keys()).unwrap().list().unwrap();

@@ -12,7 +12,7 @@ use countersign_publish::{InitOptions, Initialised, PublishError, WitnessSpec};
 use countersign_tlog::witness::AddCheckpoint;
 use countersign_tlog::{NoteSignature, VerifierKey};
 
-use crate::support::{Site, code, files, start};
+use crate::support::{Site, code, files, start, temp};
 
 /// Witnesses in this process, some of which are down.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ fn log_line(error: &PublishError) -> VerifierKey {
 
 #[test]
 fn init_is_completed_once_the_witness_knows_the_log() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let operators = Operators::new(dir.path(), 1);
     let mut site = operators.site(dir.path());
     let error = operators.init(&mut site).unwrap_err();
@@ -104,7 +104,7 @@ fn init_is_completed_once_the_witness_knows_the_log() {
 
 #[test]
 fn an_unfinished_init_is_not_completed_with_other_witnesses() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let operators = Operators::new(dir.path(), 1);
     let mut site = operators.site(dir.path());
     operators.init(&mut site).unwrap_err();
@@ -116,7 +116,7 @@ fn an_unfinished_init_is_not_completed_with_other_witnesses() {
 /// D31 (b): witnesses below the quorum. Nothing is visible half-way, and the same command completes it.
 #[test]
 fn d31_too_few_witnesses_block_and_the_next_run_completes() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let operators = Operators::new(dir.path(), 3);
     let mut site = operators.site(dir.path());
     let error = operators.init(&mut site).unwrap_err();
@@ -145,7 +145,7 @@ fn d31_too_few_witnesses_block_and_the_next_run_completes() {
 
 #[test]
 fn without_the_local_witness_key_nothing_is_published() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     let anchor = site.init().unwrap().anchor;
     let before = site.view(anchor);
@@ -162,7 +162,7 @@ fn without_the_local_witness_key_nothing_is_published() {
 /// before the log signs anything on top of it, and before a new timestamp makes what is old look fresh.
 #[test]
 fn l18_a_log_restored_from_an_older_copy_signs_nothing_more() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     site.init().unwrap();
     let copy = dir.path().join("copy");
@@ -181,7 +181,7 @@ fn l18_a_log_restored_from_an_older_copy_signs_nothing_more() {
 /// As above where the restored log has since been made as large by somebody whom the witness did not see.
 #[test]
 fn a_log_that_is_another_than_the_witness_saw_signs_nothing_more() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let mut site = Site::new(dir.path());
     site.init().unwrap();
     let (repo, state) = (dir.path().join("copy"), dir.path().join("state"));
