@@ -72,6 +72,18 @@ const PEERS: &[Peer] = &[
         command: |place| vec![place.recipes.join("fsck.sh"), place.folder.join("fsck")],
     },
     Peer {
+        program: "tessera-oneshot",
+        package: "tessera-oneshot",
+        version: "1.0.4",
+        made_from: &[],
+        install: |place| {
+            let module =
+                format!("github.com/transparency-dev/tessera/cmd/examples/posix-oneshot@v{}", place.version);
+            quietly(go(place)?.env("GOBIN", &place.folder).args(["install", &module]))
+        },
+        command: |place| vec![place.folder.join("posix-oneshot")],
+    },
+    Peer {
         program: "tessera-hammer",
         package: "tessera-hammer",
         version: "1.0.4",

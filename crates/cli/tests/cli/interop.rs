@@ -5,6 +5,7 @@
 mod cosign;
 mod tessera;
 mod tuf;
+mod witness;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
