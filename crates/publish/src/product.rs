@@ -7,7 +7,7 @@ use countersign_base::name::ProductName;
 use countersign_crypto::PublicKey;
 use countersign_keys::{Protection, Stage};
 use countersign_tuf::editor::{Draft, NewDelegation, TargetsEditor};
-use countersign_tuf::metadata::{Coverage, ROOT, TARGETS, key_id};
+use countersign_tuf::metadata::{Coverage, KeyTable, ROOT, TARGETS, key_id};
 use countersign_verify::EXTENSION;
 use countersign_verify::extension::{self, PRODUCTS, SEPARATION};
 
@@ -18,6 +18,7 @@ use crate::keyring::{self, Keyring};
 use crate::online::{self, Online};
 use crate::proposal::{AtOnce, Intent, Member, Planning, ProductIntent, set_holders, short};
 use crate::publisher::Publisher;
+use crate::trust;
 
 /// What a new product shall be.
 #[derive(Debug, Clone)]
@@ -92,6 +93,7 @@ impl Publisher<'_> {
             threshold: options.threshold,
             signers: signers.iter().map(member).collect(),
             separation: false,
+            drop_pairs: BTreeSet::new(),
         });
         let at_once = AtOnce { site, current: &current, intent: &intent };
         let (documents, _) = at_once.sign(&act, &mut keyring)?;
@@ -129,10 +131,14 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Ve
     set_holders(&mut members, &staying, &intent.signers)?;
     set_separation(&mut members, name, intent.separation);
     targets.set_extension(EXTENSION, Json::Object(members));
+    let no_keys = KeyTable::new();
+    let table = before.delegations().map_or(&no_keys, |delegations| delegations.keys());
+    trust::check_drops(table, &intent.drop_pairs, &intent.signers)?;
     for member in &intent.signers {
-        if let Some(pair) = &member.pair {
-            targets.set_pair(&member.key, Some(pair))?;
-        }
+        targets.set_pair(&member.key, trust::second_of(table, member).as_ref())?;
+    }
+    for key in intent.drop_pairs.iter().filter_map(|id| table.get(id)?.usable()) {
+        targets.set_pair(key, None)?;
     }
     let mut role = match current.product(name) {
         Ok(role) => TargetsEditor::next(name, role),
@@ -140,7 +146,12 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Ve
     };
     role.set_version((planning.version)(name))
         .set_expires(planning.now.plus_days(planning.expiries.product_days));
-    Ok(vec![targets.finish()?, role.finish()?])
+    let targets = targets.finish()?;
+    // A second key is owed in every product that lists the first.
+    let others = trust::products_to_sign(planning, &targets)?;
+    let mut drafts = vec![targets, role.finish()?];
+    drafts.extend(others.into_iter().filter(|draft| draft.role() != name));
+    Ok(drafts)
 }
 
 /// The paths that a product's role may list: its own folder.

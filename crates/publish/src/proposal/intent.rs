@@ -120,6 +120,9 @@ pub struct ProductIntent {
     pub signers: Vec<Member>,
     /// Whether who proposes a change of it needs another person's approval.
     pub separation: bool,
+    /// Ids of signers' keys that count without a second key from now on, for all products that list them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub drop_pairs: BTreeSet<String>,
 }
 
 /// See [`Intent::Rotate`].
@@ -172,6 +175,9 @@ pub struct RootChange {
     /// The lines of the new transparency policy (C2SP tlog-policy).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Vec<String>>,
+    /// Ids of keys that count without a second key from now on.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub drop_pairs: BTreeSet<String>,
 }
 
 /// See [`Intent::Renew`].
@@ -199,10 +205,10 @@ pub struct Member {
     /// The key.
     #[serde(with = "text")]
     pub key: PublicKey,
-    /// The ML-DSA half of a hybrid pair.
+    /// The ML-DSA half of a hybrid pair; without one, the key keeps the one that it has, if any.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "text::optional")]
     pub pair: Option<PublicKey>,
-    /// Whose it is: two keys of one holder are one person.
+    /// Whose it is: two keys of one holder are one person where separation is asked for.
     pub holder: String,
 }
 

@@ -1,9 +1,11 @@
 //! From an intent and the metadata as it stands to new metadata. Pure: the same input gives the same bytes, so that
 //! whoever has a proposal can make them again and compare.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use countersign_base::{Json, Sha256Digest, Timestamp};
+use countersign_crypto::PublicKey;
 use countersign_tuf::editor::Draft;
 use countersign_tuf::metadata::{ROOT, TARGETS};
 use countersign_verify::EXTENSION;
@@ -65,14 +67,15 @@ impl PlannedFile {
 /// # Errors
 /// `publish-product-unknown`.
 pub(crate) fn touched(intent: &Intent, current: &Current) -> Result<Vec<String>, PublishError> {
-    let key = match intent {
-        Intent::Rotate(rotate) => &rotate.from,
-        Intent::Revoke(revoke) => &revoke.key,
+    let mut touched = BTreeSet::new();
+    let (gone, members) = match intent {
+        Intent::Rotate(rotate) => (Some(&rotate.from), core::slice::from_ref(&rotate.to)),
+        Intent::Revoke(revoke) => (Some(&revoke.key), revoke.replacement.as_slice()),
         Intent::Root(_) => return Ok(Vec::new()),
         Intent::Renew(renew) => return trust::renewed_products(renew, current),
         Intent::Product(product) => {
-            let name = product.name.to_string();
-            return Ok(if current.has_product(&name) { vec![name] } else { Vec::new() });
+            touched.extend(Some(product.name.to_string()).filter(|name| current.has_product(name)));
+            (None, product.signers.as_slice())
         }
         Intent::Release(_) | Intent::Yank(_) | Intent::Advisory(_) => {
             let product = intent.product().map(ToString::to_string).unwrap_or_default();
@@ -82,14 +85,24 @@ pub(crate) fn touched(intent: &Intent, current: &Current) -> Result<Vec<String>,
             return Ok(vec![product]);
         }
     };
-    let Some(delegations) = current.targets()?.delegations() else { return Ok(Vec::new()) };
-    let is_listed = |keyid: &String| {
-        delegations.keys().get(keyid).is_some_and(|listed| {
-            listed.usable() == Some(key) || listed.pair().is_some_and(|pair| pair.key() == key)
+    // A second key is one for all products that list the first.
+    let differs = |first: &PublicKey, second: Option<&PublicKey>| {
+        members.iter().any(|member| {
+            member.key == *first && member.pair.as_ref().is_some_and(|pair| Some(pair) != second)
         })
     };
-    let roles = delegations.roles().iter().filter(|role| role.keys.keyids.iter().any(is_listed));
-    Ok(roles.map(|role| role.name.clone()).collect())
+    if let Some(delegations) = current.targets()?.delegations() {
+        let is_affected = |keyid: &String| {
+            delegations.keys().get(keyid).is_some_and(|listed| {
+                let second = listed.pair().map(|pair| pair.key());
+                let goes = gone.is_some() && (listed.usable() == gone || second == gone);
+                goes || listed.usable().is_some_and(|first| differs(first, second))
+            })
+        };
+        let roles = delegations.roles().iter().filter(|role| role.keys.keyids.iter().any(is_affected));
+        touched.extend(roles.map(|role| role.name.clone()));
+    }
+    Ok(touched.into_iter().collect())
 }
 
 /// Makes the new metadata.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_base::Json;
 use countersign_crypto::PublicKey;
 use countersign_tuf::editor::Draft;
-use countersign_tuf::metadata::{KeyTable, RoleKeys};
+use countersign_tuf::metadata::{KeyTable, RoleKeys, key_id};
 use countersign_tuf::{Envelope, Role};
 use countersign_verify::extension;
 
@@ -29,6 +29,30 @@ pub(super) fn listed(table: &KeyTable, keys: &RoleKeys) -> Vec<Listed> {
         Some(Listed { key: listed.usable()?.clone(), pair: listed.pair().map(|pair| pair.key().clone()) })
     };
     keys.keyids.iter().filter_map(read).collect()
+}
+
+/// The second key that a member owes from now on: the one that is named, else the one that the file has for that key.
+pub(crate) fn second_of(table: &KeyTable, member: &Member) -> Option<PublicKey> {
+    let held = || table.get(&key_id(&member.key))?.pair().map(|pair| pair.key().clone());
+    member.pair.clone().or_else(held)
+}
+
+/// Refuses to drop second keys that the file does not have, or that the same change names.
+///
+/// # Errors
+/// `usage`.
+pub(crate) fn check_drops(
+    table: &KeyTable,
+    dropped: &BTreeSet<String>,
+    members: &[Member],
+) -> Result<(), PublishError> {
+    let is_paired = |id: &String| table.get(id).is_some_and(|key| key.pair().is_some());
+    let is_named = |member: &Member| member.pair.is_some() && dropped.contains(&key_id(&member.key));
+    if dropped.iter().all(is_paired) && !members.iter().any(is_named) {
+        return Ok(());
+    }
+    let reason = "a second key is dropped where there is one, and is not named at the same time";
+    Err(PublishError::ProposalUsage { reason })
 }
 
 /// The first keys alone, as editors take them.

@@ -13,8 +13,10 @@ mod rotate;
 mod swap;
 
 pub(crate) use handover::Handover;
+pub(crate) use keys::{check_drops, second_of};
 pub use policy::PolicyEdit;
 pub(crate) use renew::{plan_renew, renewed_products};
 pub(crate) use revoke::plan_revoke;
 pub(crate) use root::plan_root;
 pub(crate) use rotate::plan_rotate;
+pub(crate) use swap::products_to_sign;

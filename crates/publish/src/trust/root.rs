@@ -10,7 +10,7 @@ use countersign_tuf::metadata::{TARGETS, TOP_LEVEL, key_id};
 use countersign_verify::{EXTENSION, root_policy};
 
 use super::handover::check_origin;
-use super::keys::{members, parsed};
+use super::keys::{check_drops, members, parsed, second_of};
 use super::policy;
 use super::swap::{lacks, renewed};
 use crate::error::PublishError;
@@ -22,7 +22,7 @@ const MAX_ROOT_DAYS: u32 = 3660;
 /// Plans a change of root. One that names nothing renews it as it is.
 ///
 /// # Errors
-/// `usage` for an expiry out of range, `tuf-malformed` for a role that is not a top-level one, `tuf-threshold-invalid`,
+/// `usage` for an expiry out of range or a second key that there is not, `tuf-malformed` for a role that is not a top-level one, `tuf-threshold-invalid`,
 /// `tuf-key-duplicate`, `log-policy-invalid`, `log-origin-mismatch` for another log.
 pub(crate) fn plan_root(planning: &Planning<'_>, change: &RootChange) -> Result<Vec<Draft>, PublishError> {
     let current = planning.current;
@@ -44,8 +44,14 @@ pub(crate) fn plan_root(planning: &Planning<'_>, change: &RootChange) -> Result<
         members.insert(policy::MEMBER.to_owned(), Json::from(policy::checked_lines(lines)?));
     }
     editor.set_extension(EXTENSION, Json::Object(members));
-    for member in signers {
-        editor.set_pair(&member.key, member.pair.as_ref())?;
+    let before = current.root().keys();
+    check_drops(before, &change.drop_pairs, &signers)?;
+    for member in &signers {
+        // A key that changes its role takes its second one along.
+        editor.set_pair(&member.key, second_of(before, member).as_ref())?;
+    }
+    for key in change.drop_pairs.iter().filter_map(|id| before.get(id)?.usable()) {
+        editor.set_pair(key, None)?;
     }
     let draft = checked(editor.finish()?, &current.policy)?;
     let root = parsed::<Root>(&draft)?;

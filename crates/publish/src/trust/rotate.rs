@@ -9,10 +9,15 @@ use crate::proposal::{Planning, RotateIntent};
 /// Plans a rotation.
 ///
 /// # Errors
-/// `usage` for a key that is not used, `tuf-key-duplicate` if the new key is in the role already.
+/// `usage` for a key that is not used or that is to take its own place, `tuf-key-duplicate` if the new key is in the role already.
 pub(crate) fn plan_rotate(
     planning: &Planning<'_>,
     intent: &RotateIntent,
 ) -> Result<Vec<Draft>, PublishError> {
+    if [Some(&intent.to.key), intent.to.pair.as_ref()].contains(&Some(&intent.from)) {
+        return Err(PublishError::ProposalUsage {
+            reason: "a key cannot be rotated to itself: make a new one",
+        });
+    }
     swap::plan(planning, Swap { from: &intent.from, to: Some(&intent.to) })
 }

@@ -6,10 +6,10 @@ use countersign_base::Json;
 use countersign_crypto::PublicKey;
 use countersign_tuf::editor::{Draft, NewDelegation, RootEditor, TargetsEditor};
 use countersign_tuf::metadata::{KeyTable, RoleKeys, TARGETS, TOP_LEVEL, key_id};
-use countersign_tuf::{Root, Targets};
-use countersign_verify::EXTENSION;
+use countersign_tuf::{Role, Root, Targets};
+use countersign_verify::{EXTENSION, extension};
 
-use super::keys::{Listed, first, listed, members, parsed};
+use super::keys::{Listed, first, listed, members, parsed, second_of};
 use super::{policy, root};
 use crate::current::Current;
 use crate::error::PublishError;
@@ -30,9 +30,11 @@ impl Swap<'_> {
     fn apply(
         &self,
         role: &str,
-        keys: &[Listed],
-        threshold: u32,
+        (table, keys): (&KeyTable, &RoleKeys),
+        same_holder: bool,
     ) -> Result<Option<Vec<Listed>>, PublishError> {
+        let threshold = keys.threshold;
+        let keys = &listed(table, keys);
         let needed = |keys| PublishError::KeyNeeded { role: role.to_owned(), threshold, keys };
         let mut after = Vec::with_capacity(keys.len());
         let mut found = false;
@@ -41,9 +43,10 @@ impl Swap<'_> {
             found |= is_first || is_second;
             match self.to {
                 _ if !is_first && !is_second => after.push(listed.clone()),
-                // The other half stays, unless it is replaced as well.
+                // The other half stays with its holder, unless it is replaced as well. Nobody gets another's.
                 Some(to) if is_first => {
-                    let pair = to.pair.clone().or_else(|| listed.pair.clone());
+                    let stays = || listed.pair.clone().filter(|_| same_holder);
+                    let pair = second_of(table, to).or_else(stays);
                     after.push(Listed { key: to.key.clone(), pair });
                 }
                 Some(to) => after.push(Listed { key: listed.key.clone(), pair: Some(to.key.clone()) }),
@@ -58,6 +61,13 @@ impl Swap<'_> {
         Ok(found.then_some(after))
     }
 
+    /// Whether the file says that the key which goes is of the holder whose key comes.
+    fn is_of_one<T: Role>(&self, file: &T) -> bool {
+        let was = extension::holder(file, &key_id(self.from));
+        let same = |(was, to): (&str, &Member)| was.eq_ignore_ascii_case(&to.holder);
+        was.zip(self.to).is_some_and(same)
+    }
+
     fn comes(&self) -> Vec<Member> {
         self.to.cloned().into_iter().collect()
     }
@@ -68,7 +78,6 @@ impl Swap<'_> {
 /// # Errors
 /// [`PublishError::KeyNeeded`], `usage` for a key that is not used; codes of the editors.
 pub(super) fn plan(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Vec<Draft>, PublishError> {
-    let current = planning.current;
     let root = in_root(planning, swap)?;
     let new_root = root.as_ref().map(parsed::<Root>).transpose()?;
     let targets = in_targets(planning, swap)?;
@@ -76,19 +85,26 @@ pub(super) fn plan(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Vec<Draft>
         (None, Some(root)) => root::renewed_targets(planning, root)?,
         (targets, _) => targets,
     };
-    let new_targets = targets.as_ref().map(parsed::<Targets>).transpose()?;
     let mut drafts: Vec<Draft> = root.into_iter().chain(targets).collect();
     if drafts.is_empty() {
         return Err(PublishError::ProposalUsage {
             reason: "no role and no policy of this repository uses that key",
         });
     }
-    if let Some(delegations) = new_targets.as_ref().and_then(Targets::delegations) {
-        for role in delegations.roles() {
-            let lacks = lacks(current, &role.name, delegations.keys(), &role.keys)?;
-            if lacks {
-                drafts.push(renewed(planning, &role.name, current.product(&role.name)?)?);
-            }
+    let targets = drafts.iter().find(|draft| draft.role() == TARGETS);
+    let products = targets.map(|targets| products_to_sign(planning, targets)).transpose()?;
+    drafts.extend(products.into_iter().flatten());
+    Ok(drafts)
+}
+
+/// The next versions of the products that these new targets leave with too few of their signatures.
+pub(crate) fn products_to_sign(planning: &Planning<'_>, targets: &Draft) -> Result<Vec<Draft>, PublishError> {
+    let (current, mut drafts) = (planning.current, Vec::new());
+    let targets = parsed::<Targets>(targets)?;
+    let Some(delegations) = targets.delegations() else { return Ok(drafts) };
+    for role in delegations.roles() {
+        if lacks(current, &role.name, delegations.keys(), &role.keys)? {
+            drafts.push(renewed(planning, &role.name, current.product(&role.name)?)?);
         }
     }
     Ok(drafts)
@@ -105,7 +121,7 @@ pub(super) fn renewed(planning: &Planning<'_>, role: &str, file: &Targets) -> Re
 
 /// Whether the present file of a role would be refused under these keys: those of its signers who stay are too few.
 ///
-/// A role that was not loaded is not affected by what is planned.
+/// A role that was not loaded is not affected by what is planned: all whose keys change, first or second, are.
 pub(super) fn lacks(
     current: &Current,
     role: &str,
@@ -132,7 +148,7 @@ fn in_root(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, Pub
     let mut changed = Vec::new();
     for role in TOP_LEVEL {
         let Some(keys) = root.role_keys(role) else { continue };
-        if let Some(after) = swap.apply(role, &listed(root.keys(), keys), keys.threshold)? {
+        if let Some(after) = swap.apply(role, (root.keys(), keys), swap.is_of_one(root))? {
             changed.push((role, after, keys.threshold));
         }
     }
@@ -162,8 +178,8 @@ fn in_targets(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, 
     let mut editor = TargetsEditor::next(TARGETS, targets);
     let mut changed = Vec::new();
     for role in delegations.roles() {
-        let keys = listed(delegations.keys(), &role.keys);
-        let Some(after) = swap.apply(&role.name, &keys, role.keys.threshold)? else { continue };
+        let keys = (delegations.keys(), &role.keys);
+        let Some(after) = swap.apply(&role.name, keys, swap.is_of_one(targets))? else { continue };
         editor.set_delegation(&NewDelegation {
             name: &role.name,
             keys: &first(&after),

@@ -12,6 +12,7 @@ mod support;
 mod trust;
 mod trust_crash;
 mod trust_mend;
+mod trust_pairs;
 mod trust_policy;
 mod trust_renew;
 mod trust_support;

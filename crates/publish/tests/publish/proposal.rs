@@ -1,5 +1,6 @@
 //! A team and its proposals: made, signed by people on copies, merged, published.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +70,13 @@ pub(crate) fn with_rules(root: &Path, rules: Rules) -> (Site, Anchor, Team) {
 
 pub(crate) fn product(rules: Rules, signers: Vec<Member>) -> Intent {
     let Rules { threshold, separation } = rules;
-    Intent::Product(ProductIntent { name: PRODUCT.parse().unwrap(), threshold, signers, separation })
+    Intent::Product(ProductIntent {
+        name: PRODUCT.parse().unwrap(),
+        threshold,
+        signers,
+        separation,
+        drop_pairs: BTreeSet::new(),
+    })
 }
 
 /// Signs with every key of the keys directory that has a say.

@@ -15,8 +15,8 @@ use countersign_tuf::{Envelope, Snapshot, Targets, Timestamp};
 
 use crate::support::{PRODUCT, Site, code, copy, files, view_up_to, with_product};
 use crate::trust_support::{
-    Client, ROTATED, change, lose, new_key, pair, public, revocation, role_change, rotation, signed, signer,
-    temp,
+    Client, ROTATED, change, lose, member, new_key, pair, public, revocation, role_change, rotation, signed,
+    signer, temp,
 };
 
 /// Every kind of key, one after the other: no client is ever refused, whenever it looks.
@@ -138,8 +138,9 @@ fn pairs_follow_their_keys() {
     site.release("1.1.0", "two").unwrap();
     client.refresh(&site);
     // The classical half alone.
-    let intent = rotation(&site, "node-3", "node-4");
-    change(&mut site, &intent).unwrap();
+    let from = public(&site, "node-3");
+    let to = member(&new_key(&site, "node-4", Stage::Release), "node-3");
+    change(&mut site, &Intent::Rotate(RotateIntent { from, to })).unwrap();
     assert_eq!(client.refresh(&site).0, 2);
     site.release("1.2.0", "three").unwrap();
     client.refresh(&site);

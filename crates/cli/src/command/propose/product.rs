@@ -1,5 +1,6 @@
 //! `countersign propose product`: a new product, or other signers of one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ pub(super) fn run(args: &ProductArgs, site: &Site) -> Result<ExitCode, CliError>
         threshold: *threshold,
         signers,
         separation: *separation,
+        drop_pairs: BTreeSet::new(),
     });
     propose(&args.repo, &intent, &format!("product-{name}"), &args.propose.by_user()?, site)
 }
