@@ -21,6 +21,12 @@ pub struct NameError {
     reason: &'static str,
 }
 
+/// The text that was refused, shortened; without a password, where a URL was given for a name (attack D04).
+fn shown(text: &str) -> String {
+    // Before it is shortened, or the password's end could be cut off.
+    crate::text::without_password(text).chars().take(80).collect()
+}
+
 impl Explain for NameError {
     fn code(&self) -> Code {
         code::NAME_INVALID
@@ -58,7 +64,7 @@ macro_rules! name {
             fn from_str(text: &str) -> Result<Self, NameError> {
                 match $check(text) {
                     Ok(()) => Ok(Self(text.to_owned())),
-                    Err(reason) => Err(NameError { kind: $kind, text: text.chars().take(80).collect(), reason }),
+                    Err(reason) => Err(NameError { kind: $kind, text: shown(text), reason }),
                 }
             }
         }
@@ -180,7 +186,7 @@ impl FromStr for Version {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let error = |reason| NameError { kind: "version", text: text.chars().take(80).collect(), reason };
+        let error = |reason| NameError { kind: "version", text: shown(text), reason };
         if text.len() > MAX_VERSION_BYTES {
             return Err(error("it is longer than 64 characters"));
         }
@@ -214,11 +220,7 @@ impl Platform {
     }
 
     fn error(text: &str) -> NameError {
-        NameError {
-            kind: "platform",
-            text: text.chars().take(80).collect(),
-            reason: "it must be OS/ARCH such as linux/amd64",
-        }
+        NameError { kind: "platform", text: shown(text), reason: "it must be OS/ARCH such as linux/amd64" }
     }
 }
 
@@ -274,7 +276,7 @@ impl FromStr for TargetPath {
         let [product, version, platform, name] = parts[..] else {
             return Err(NameError {
                 kind: "target path",
-                text: text.chars().take(80).collect(),
+                text: shown(text),
                 reason: "it must be product/version/platform/name",
             });
         };
@@ -332,6 +334,25 @@ mod tests {
             assert!(bad.parse::<Platform>().is_err(), "{bad:?}");
         }
         assert_eq!("7zip".parse::<ProductName>().unwrap().as_str(), "7zip");
+    }
+
+    #[test]
+    fn a_url_that_is_no_name_is_told_without_its_password() {
+        let long = "s3cret".repeat(40);
+        for url in
+            [format!("https://u:{long}@host/"), format!("https://{long}@host/"), format!("u:{long}@host")]
+        {
+            for told in [
+                url.parse::<RepoName>().unwrap_err().to_string(),
+                url.parse::<Version>().unwrap_err().to_string(),
+                url.parse::<Platform>().unwrap_err().to_string(),
+                url.parse::<TargetPath>().unwrap_err().to_string(),
+            ] {
+                assert!(!told.contains("s3cret"), "{told}");
+            }
+        }
+        let told = "Acme".parse::<RepoName>().unwrap_err().to_string();
+        assert!(told.contains("`Acme`"), "{told}");
     }
 
     #[test]
