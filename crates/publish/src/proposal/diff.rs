@@ -4,6 +4,7 @@
 //! shown as it is, so nothing is hidden, whatever a later version adds. All text is safe on a terminal.
 
 mod keys;
+mod policy;
 mod targets;
 
 use std::collections::BTreeMap;

@@ -24,7 +24,8 @@ pub struct PolicyEdit {
     pub add_witnesses: Vec<WitnessSpec>,
     /// Names, in the policy, of witnesses that go.
     pub remove_witnesses: Vec<String>,
-    /// How many witnesses must cosign; by default all of one or two, else a majority, if witnesses come or go.
+    /// How many witnesses must cosign; by default as many as before or, if witnesses come or go, all of one or two and a
+    /// majority of more, where that is more.
     pub quorum: Option<usize>,
 }
 
@@ -32,7 +33,8 @@ impl PolicyEdit {
     /// The lines of the changed policy, for [`crate::RootChange`].
     ///
     /// # Errors
-    /// `usage` for a policy with groups of its own, or names that it does not have; `log-policy-invalid`.
+    /// `usage` for a policy with groups of its own, names that it does not have, or fewer witnesses left than must
+    /// cosign; `log-policy-invalid`.
     pub fn apply(&self, present: &Policy) -> Result<Vec<String>, PublishError> {
         let usage = |reason| PublishError::ProposalUsage { reason };
         let flat = present.groups().first().filter(|group| {
@@ -61,7 +63,14 @@ impl PolicyEdit {
             }
         }
         let changed = witnesses.len() != present.witnesses().len();
-        let default = if changed { witnesses::quorum(witnesses.len()) } else { flat.threshold() };
+        // More witnesses never make the policy content with fewer of them.
+        let default = match changed {
+            true => witnesses::quorum(witnesses.len()).max(flat.threshold()),
+            false => flat.threshold(),
+        };
+        if self.quorum.is_none() && default > witnesses.len() {
+            return Err(usage("fewer witnesses are left than must cosign: say how many of them must"));
+        }
         let policy = Policy::k_of_n(logs, witnesses, self.quorum.unwrap_or(default))?;
         lines(&policy)
     }

@@ -12,7 +12,7 @@ use countersign_keys::Stage;
 use countersign_log::{CosignError, Cosigner, LocalCosigner, LogList, Witness};
 use countersign_publish::proposal::RootChange;
 use countersign_publish::{Intent, PolicyEdit, PublishError, WitnessSpec};
-use countersign_tlog::policy::PolicyWitness;
+use countersign_tlog::policy::{Policy, PolicyWitness};
 use countersign_tlog::witness::AddCheckpoint;
 use countersign_tlog::{NoteSignature, VerifierKey};
 
@@ -207,4 +207,78 @@ fn a_spare_log_key_saves_the_repository() {
     let intent = edited(&mut site, &edit).unwrap();
     change(&mut site, &intent).unwrap();
     assert_eq!(client.refresh(&site).0, 3);
+}
+
+/// The lines about witnesses in the summary of that change of the policy.
+fn told(site: &mut Site, lines: Vec<String>) -> Vec<String> {
+    let intent = Intent::Root(RootChange { policy: Some(lines), ..RootChange::default() });
+    let summary = signed(site, &intent).unwrap().summary(site.now).unwrap();
+    let lines = summary.roles.into_iter().flat_map(|role| role.changes);
+    lines.filter(|line| line.contains("cosign")).collect()
+}
+
+/// Four of four and one more: four of five, never three.
+#[test]
+fn a_quorum_is_never_lowered_unasked() {
+    let dir = temp();
+    let (mut site, _) = with_product(dir.path());
+    let specs = Operators::new(dir.path(), 6).specs();
+    let mut policy = site.act(|publisher| publisher.policy()).unwrap();
+    let local = policy.witnesses()[0].name.to_string();
+    let first = PolicyEdit {
+        add_witnesses: specs[..4].to_vec(),
+        remove_witnesses: vec![local],
+        quorum: Some(4),
+        ..PolicyEdit::default()
+    };
+    let apply = |edit: &PolicyEdit, policy: &Policy| -> Result<Policy, PublishError> {
+        Ok(Policy::parse((edit.apply(policy)?.join("\n") + "\n").as_bytes()).unwrap())
+    };
+    policy = apply(&first, &policy).unwrap();
+    for (number, threshold) in [(4, 4), (5, 4)] {
+        let add_witnesses = vec![specs[number].clone()];
+        policy = apply(&PolicyEdit { add_witnesses, ..PolicyEdit::default() }, &policy).unwrap();
+        assert_eq!(policy.groups()[0].threshold(), threshold);
+    }
+    let names: Vec<_> = policy.witnesses().iter().map(|witness| witness.name.to_string()).collect();
+    let mut less = PolicyEdit { remove_witnesses: names[..3].to_vec(), ..PolicyEdit::default() };
+    assert_eq!(apply(&less, &policy).unwrap_err().code().name(), "usage");
+    // The twin: asked for.
+    less.quorum = Some(2);
+    assert_eq!(apply(&less, &policy).unwrap().groups()[0].threshold(), 2);
+}
+
+/// Whatever the groups look like, the summary says how few witnesses are enough.
+#[test]
+fn a_summary_says_how_many_witnesses_suffice() {
+    let dir = temp();
+    let (mut site, _) = with_product(dir.path());
+    let present = site.act(|publisher| publisher.policy()).unwrap();
+    let own = present.encode();
+    let own: Vec<String> = String::from_utf8(own).unwrap().lines().map(str::to_owned).collect();
+    let local = present.witnesses()[0].name.to_string();
+    let mut lines: Vec<String> =
+        own.iter().filter(|line| line.starts_with("log ") || line.starts_with("witness ")).cloned().collect();
+    for (number, spec) in Operators::new(dir.path(), 3).specs().into_iter().enumerate() {
+        lines.push(format!("witness w{number} {} {}", spec.key, spec.url));
+    }
+    let with =
+        |groups: &[&str]| lines.iter().cloned().chain(groups.iter().map(|line| (*line).to_owned())).collect();
+    let any = format!("group others any w0 w1 w2\ngroup quorum-group any {local} others");
+    let any: Vec<&str> = any.lines().collect();
+    let any = with(&[any.as_slice(), &["quorum quorum-group"]].concat());
+    let line = "as few as 1 of 4 witnesses suffice to cosign; it was 1 of 1";
+    assert_eq!(told(&mut site, any), [line]);
+    let all = format!("group all-of-them all {local} w0 w1 w2");
+    let line = "all 4 of 4 witnesses must cosign; it was 1 of 1";
+    assert_eq!(told(&mut site, with(&[&all, "quorum all-of-them"])), [line]);
+    let nested = format!("group few 2 w0 w1 w2\ngroup both all {local} few");
+    let nested: Vec<&str> = nested.lines().collect();
+    let line = "as few as 3 of 4 witnesses suffice to cosign; it was 1 of 1";
+    assert_eq!(told(&mut site, with(&[nested.as_slice(), &["quorum both"]].concat())), [line]);
+    // One of those that are listed is never asked.
+    assert_eq!(
+        told(&mut site, with(&["group few any w0 w1", "quorum few"])),
+        ["as few as 1 of 2 witnesses suffice to cosign; it was 1 of 1"]
+    );
 }

@@ -1,4 +1,4 @@
-//! Keys, thresholds, holders, products and the transparency policy.
+//! Keys, thresholds, holders and products.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,12 @@ use countersign_verify::EXTENSION;
 use countersign_verify::extension::{HOLDERS, PRODUCTS, SEPARATION};
 
 use super::super::authority::short;
+use super::policy::policy;
 use super::{Differences, shown};
 use crate::product;
 
 /// The member of `x-countersign` with second keys (ADR 0009).
 const PAIRS: &str = "pairs";
-/// The member of `x-countersign` with the lines of the policy.
-const POLICY: &str = "policy";
 
 /// Keys and thresholds of the top-level roles, and the policy.
 pub(super) fn root(differences: &mut Differences<'_>) -> Vec<String> {
@@ -267,29 +266,6 @@ fn holders_and_pairs(
         }
         differences.take(&at);
     }
-    lines
-}
-
-/// The lines of the policy that come and go.
-fn policy(differences: &mut Differences<'_>) -> Vec<String> {
-    let at = [EXTENSION, POLICY];
-    let (old, new) = differences.at(&at);
-    let text = |value: Option<&Json>| -> Option<Vec<String>> {
-        let lines = value?.as_array()?.iter().map(|line| line.as_str().map(escape));
-        lines.collect()
-    };
-    let (Some(before), Some(after)) = (text(old), text(new)) else { return Vec::new() };
-    let mut lines = Vec::new();
-    for line in after.iter().filter(|line| !before.contains(line)) {
-        lines.push(format!("adds to the transparency policy: {line}"));
-    }
-    for line in before.iter().filter(|line| !after.contains(line)) {
-        lines.push(format!("removes from the transparency policy: {line}"));
-    }
-    if lines.is_empty() && before != after {
-        lines.push(format!("writes the transparency policy anew: {}", after.join(" / ")));
-    }
-    differences.take(&at);
     lines
 }
 
