@@ -157,6 +157,8 @@ codes! {
     LOG_STORAGE_ROLLBACK = "log-storage-rollback", Refused, "the log's storage is older than what the log has signed";
     LOG_STORAGE_CORRUPT = "log-storage-corrupt", Refused, "the log's storage does not hash to its checkpoint";
     LOG_WRITER_CONFLICT = "log-writer-conflict", Unavailable, "another process writes to this log";
+    LOG_INDEX_MISMATCH = "log-index-mismatch", Refused, "an index does not say what its log does";
+    LOG_INDEX_UNAVAILABLE = "log-index-unavailable", Unavailable, "the database of a log's index cannot be used";
     WITNESS_CONFLICT = "witness-conflict", Refused, "the witness has seen another size of this log";
     WITNESS_INCONSISTENT = "witness-inconsistent", Refused, "the witness refuses: the checkpoint does not extend what it has seen";
     WITNESS_LOG_UNKNOWN = "witness-log-unknown", Unavailable, "the witness does not know this log";
@@ -191,14 +193,14 @@ codes! {
 
     // Publishing.
     PUBLISH_REPO_EXISTS = "publish-repo-exists", Usage, "there is a repository already";
-    PUBLISH_DIR_NOT_EMPTY = "publish-dir-not-empty", Usage, "the directory for a new repository holds something else";
+    PUBLISH_DIR_NOT_EMPTY = "publish-dir-not-empty", Usage, "the directory for something new holds something else";
     PUBLISH_REPO_MISSING = "publish-repo-missing", Usage, "there is no repository";
     PUBLISH_REPO_DAMAGED = "publish-repo-damaged", Refused, "the repository's files are damaged";
     PUBLISH_LOCKED = "publish-locked", Unavailable, "another publication is under way";
     PUBLISH_PRODUCT_EXISTS = "publish-product-exists", Usage, "the product exists already";
     PUBLISH_PRODUCT_UNKNOWN = "publish-product-unknown", Usage, "the repository has no such product";
     PUBLISH_VERSION_EXISTS = "publish-version-exists", Usage, "that version is released already";
-    PUBLISH_THRESHOLD_NOT_MET = "publish-threshold-not-met", Usage, "the keys at hand are too few to sign this";
+    PUBLISH_THRESHOLD_NOT_MET = "publish-threshold-not-met", Usage, "too few have signed this, or too few keys are at hand to sign it";
     PROPOSAL_STALE = "proposal-stale", Refused, "the proposal builds on metadata that is no longer the newest";
     PROPOSAL_EXPIRED = "proposal-expired", Refused, "the proposal has expired";
     PROPOSAL_MALFORMED = "proposal-malformed", Refused, "a proposal is incomplete or not well-formed";

@@ -6,8 +6,8 @@ use crate::workspace::{Dependency, Package, Workspace};
 
 /// Every crate folder, from the bottom of the house to its roof. ARCHITECTURE.md tells what each is for.
 const ORDER: &[&str] = &[
-    "base", "crypto", "tlog", "tuf", "attest", "sbom", "verify", "store", "bucket", "log", "client", "keys", "publish",
-    "install", "build", "monitor", "server", "cli", "testkit",
+    "base", "crypto", "tlog", "tuf", "attest", "sbom", "verify", "store", "bucket", "log", "index", "client",
+    "keys", "publish", "install", "build", "monitor", "server", "cli", "testkit",
 ];
 
 /// Crates without file, socket, clock or randomness.

@@ -12,6 +12,7 @@ mod interop_hybrid;
 mod key;
 mod lab;
 mod log;
+mod log_index;
 mod log_rekor;
 mod log_serve;
 mod log_submission;

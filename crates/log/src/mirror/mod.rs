@@ -49,7 +49,7 @@ pub use copy::MAX_PARALLEL;
 pub use error::MirrorError;
 pub use evidence::{Claim, Evidence, EvidenceError, MAX_EVIDENCE_BYTES, Shown};
 pub use source::{Source, SourceError};
-pub use walk::{Proven, root_at, walk};
+pub use walk::{Proven, range_at, root_at, walk};
 
 /// The private folder in a mirror's folder.
 const PRIVATE: &str = ".countersign";

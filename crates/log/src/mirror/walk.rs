@@ -1,8 +1,8 @@
 //! Every entry of a log from a source, proven, in order: for what is built from entries.
 
 use countersign_tlog::Checkpoint;
-use countersign_tlog::merkle::Hash;
-use countersign_tlog::tile::{TileSet, decode_bundle, needed_for_consistency};
+use countersign_tlog::merkle::{CompactRange, Hash, HashReader as _};
+use countersign_tlog::tile::{TileError, TileSet, decode_bundle, needed_for_consistency};
 
 use super::MirrorError;
 use super::descent::{Descent, blame};
@@ -54,6 +54,17 @@ pub fn walk<E: From<MirrorError>>(
 /// As [`walk`].
 pub fn root_at(source: &dyn Source, tree: &Checkpoint, size: u64) -> Result<Hash, MirrorError> {
     Ok(tiles_for(source, tree, size)?.root_at(size)?)
+}
+
+/// The first `size` leaves of the checkpoint's tree, to append the next ones to; by tiles that are proven.
+///
+/// # Errors
+/// As [`walk`].
+pub fn range_at(source: &dyn Source, tree: &Checkpoint, size: u64) -> Result<CompactRange, MirrorError> {
+    let tiles = tiles_for(source, tree, size)?;
+    let nodes = CompactRange::nodes(size).into_iter();
+    let subtrees = nodes.map(|node| tiles.node(node)).collect::<Result<Vec<Hash>, TileError>>()?;
+    CompactRange::from_subtrees(size, subtrees).map_err(|error| MirrorError::Tile(error.into()))
 }
 
 /// The tiles that tell how the checkpoint's tree goes on from its first `size` leaves.

@@ -2,37 +2,43 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr as _;
 
 use clap::Args;
 use countersign_base::{Anchor, code};
 use countersign_crypto::sha256;
 use countersign_log::{FsckReport, Trust, fsck};
 use countersign_store::durable;
-use countersign_tlog::VerifierKey;
 use countersign_tlog::policy::Policy;
 use countersign_tuf::limits::MAX_ROOT_BYTES;
 use countersign_tuf::{Role as _, TrustedSet};
 use countersign_verify::root_policy;
 use serde::Serialize;
 
+use super::index::{IndexReport, compare};
+use super::local::keys_folder;
+use super::mirror::{Belief, BeliefArgs};
+use super::reader::kept_key;
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
 
 /// Prove a whole log: every entry, every tile, the checkpoint and its witnesses
 ///
-/// DIR is a repository, whose newest root says which log and witnesses to expect, or with --vkey a log's folder.
+/// DIR is a repository, whose newest root says which log and witnesses to expect, or a log's folder: then --vkey or
+/// --policy say so, or the key that `log serve` keeps with it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  countersign log fsck ./repo\n  countersign log fsck ./log --vkey example.com/log+1a2b3c4d+AaBb..."
 )]
 pub(crate) struct FsckArgs {
-    /// A repository's folder, or a log's with --vkey
+    /// A repository's folder, or a log's
     dir: PathBuf,
-    /// The log's key, where there is no repository to tell it
-    #[arg(long, value_name = "VKEY")]
-    vkey: Option<String>,
+    #[command(flatten)]
+    belief: BeliefArgs,
+    /// Compare an index with the log as well: sqlite:PATH or postgres://USER@HOST/DATABASE [default: the one that
+    /// `log index` makes in the log's folder]
+    #[arg(long, value_name = "PLACE", num_args = 0..=1, default_missing_value = "")]
+    index: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -49,6 +55,8 @@ struct Proven {
     older: u64,
     ahead: u64,
     witnesses: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<IndexReport>,
 }
 
 impl From<FsckReport> for Proven {
@@ -64,6 +72,7 @@ impl From<FsckReport> for Proven {
             older: report.older,
             ahead: report.ahead,
             witnesses: report.witnesses,
+            index: None,
         }
     }
 }
@@ -86,6 +95,7 @@ impl Report for Proven {
         if !self.witnesses.is_empty() {
             lines.push(format!("witnessed {}", self.witnesses.join(", ")));
         }
+        lines.extend(self.index.as_ref().map(IndexReport::line));
         lines
     }
 }
@@ -97,20 +107,28 @@ fn counted(number: u64, noun: &str) -> String {
 
 pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
     let mut anchor = None;
-    let report = match &args.vkey {
-        Some(text) => {
-            let key = VerifierKey::from_str(text)
-                .map_err(|error| CliError::new(code::USAGE, "the log's key is not a vkey").because(error))?;
-            fsck(&args.dir, Trust::Keys(&[key]))?
-        }
+    let belief = args.belief.read()?.map_or_else(|| kept(&args.dir), |belief| Ok(Some(belief)))?;
+    let report = match &belief {
+        Some(belief) => fsck(&args.dir, belief.trust(site.now))?,
         None => {
             let (found, policy) = newest_policy(&args.dir, site)?;
             anchor = Some(found);
             fsck(&args.dir.join("log"), Trust::Policy(&policy, site.now))?
         }
     };
-    site.out.report(&Proven { anchor: anchor.map(|anchor| anchor.to_string()), ..Proven::from(report) })?;
+    let compared = args.index.as_deref().map(|place| compare(&args.dir, place, belief, site));
+    let index = compared.transpose()?;
+    let anchor = anchor.map(|anchor| anchor.to_string());
+    site.out.report(&Proven { anchor, index, ..Proven::from(report) })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The key that is kept with a log's own folder, for whoever runs the log; `None` for a repository.
+fn kept(dir: &Path) -> Result<Option<Belief>, CliError> {
+    if dir.join("metadata").is_dir() || !keys_folder(dir).is_dir() {
+        return Ok(None);
+    }
+    Ok(Some(Belief::Keys(vec![kept_key(&dir.to_string_lossy())?])))
 }
 
 /// The anchor of the repository's first root on disk, and the policy of its newest, to which the chain leads.

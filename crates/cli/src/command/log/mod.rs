@@ -3,6 +3,7 @@
 mod add;
 mod evidence;
 mod fsck;
+mod index;
 mod local;
 mod mirror;
 mod proof;
@@ -27,6 +28,7 @@ pub(crate) enum LogCommand {
     Mirror(mirror::MirrorArgs),
     Fsck(fsck::FsckArgs),
     Repair(repair::RepairArgs),
+    Index(index::IndexArgs),
     Evidence(evidence::EvidenceArgs),
     TrustedRoot(sigstore::TrustedRootArgs),
     SigningConfig(sigstore::SigningConfigArgs),
@@ -40,6 +42,7 @@ pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliErro
         LogCommand::Mirror(args) => mirror::run(args, site),
         LogCommand::Fsck(args) => fsck::run(args, site),
         LogCommand::Repair(args) => repair::run(args, site),
+        LogCommand::Index(args) => index::run(args, site),
         LogCommand::Evidence(args) => evidence::run(args, site),
         LogCommand::TrustedRoot(args) => sigstore::trusted_root(args, site),
         LogCommand::SigningConfig(args) => sigstore::signing_config(args, site),

@@ -45,8 +45,13 @@ pub(crate) struct LogArgs {
 impl LogArgs {
     /// The log's folder, if it is one.
     pub(super) fn folder(&self) -> Option<&Path> {
-        (!self.log.contains("://")).then(|| Path::new(&self.log))
+        folder(&self.log)
     }
+}
+
+/// The folder that a log is named by, if it is one.
+fn folder(log: &str) -> Option<&Path> {
+    (!log.contains("://")).then(|| Path::new(log))
 }
 
 /// Whom a checkpoint must be signed by.
@@ -99,7 +104,7 @@ impl Reader {
         let belief = match (&args.vkey, &args.policy) {
             (Some(text), _) => Belief::Key(vkey(text)?),
             (None, Some(path)) => Belief::Policy(read_policy(path)?),
-            (None, None) => Belief::Key(kept_key(args)?),
+            (None, None) => Belief::Key(kept_key(&args.log)?),
         };
         let location = match args.folder() {
             None => args.log.parse::<Location>()?,
@@ -206,15 +211,12 @@ pub(super) fn read_policy(path: &Path) -> Result<Policy, CliError> {
 }
 
 /// The key in a log's folder: for whoever runs the log.
-fn kept_key(args: &LogArgs) -> Result<VerifierKey, CliError> {
+pub(super) fn kept_key(log: &str) -> Result<VerifierKey, CliError> {
     let unknown = || {
-        CliError::new(
-            code::USAGE,
-            format!("whose checkpoints are to be believed of `{}`?", escape(&args.log)),
-        )
-        .fix("name the log's key with --vkey, as `log serve` prints it, or a policy with --policy")
+        CliError::new(code::USAGE, format!("whose checkpoints are to be believed of `{}`?", escape(log)))
+            .fix("name the log's key with --vkey, as `log serve` prints it, or a policy with --policy")
     };
-    let folder = args.folder().map(keys_folder).filter(|folder| folder.is_dir()).ok_or_else(unknown)?;
+    let folder = folder(log).map(keys_folder).filter(|folder| folder.is_dir()).ok_or_else(unknown)?;
     let info = KeyDir::open(&folder)?.list()?.into_iter().find(|key| key.stage == Stage::Log);
     let info = info.ok_or_else(unknown)?;
     Ok(VerifierKey::for_log(&info.holder, &info.public)?)
