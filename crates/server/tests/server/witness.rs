@@ -1,6 +1,7 @@
 //! The tlog-witness protocol over the wire: our witness, our cosigner, and requests byte by byte.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use countersign_base::Timestamp;
@@ -184,6 +185,28 @@ fn d26_requests_do_not_make_series() {
         server.request(&format!("METHOD{number}"), "/add-checkpoint", "");
     }
     assert_eq!(series(), before);
+    server.stop().unwrap();
+}
+
+/// One that says how long it is is refused unread, one that does not when it is too long.
+#[test]
+fn d26_an_oversize_body_is_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let server = live(state.path());
+    let head = |more: &str| format!("POST /add-checkpoint HTTP/1.1\r\nhost: x\r\n{more}\r\n");
+    let mut stream = server.connect();
+    stream.write_all(head("content-length: 999999999\r\n").as_bytes()).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+
+    let mut stream = server.connect();
+    stream.write_all(head("transfer-encoding: chunked\r\n").as_bytes()).unwrap();
+    let chunk = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();
+    let sent = (0..1000).take_while(|_| stream.write_all(&chunk).is_ok()).count();
+    assert!(sent < 1000, "it takes 16 MiB");
+    let mut cosigner = HttpCosigner::new(NAME, &server.url.parse().unwrap());
+    cosigner.cosign(&request(0, 3, 1)).unwrap();
     server.stop().unwrap();
 }
 
