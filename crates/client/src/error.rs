@@ -71,6 +71,14 @@ pub enum ClientError {
         /// The name.
         name: String,
     },
+    /// The map says that the repository must agree: forgotten, its name could be given to another one.
+    #[error("repository `{}` must agree on {}", escape(.name), escape(.paths))]
+    Mapped {
+        /// The name.
+        name: String,
+        /// On what, as the map's patterns.
+        paths: String,
+    },
     /// Another repository of that name is trusted.
     #[error("repository `{}` is trusted already, with another address or anchor", escape(.name))]
     Exists {
@@ -116,6 +124,7 @@ impl Explain for ClientError {
             Self::Damaged { .. } | Self::Incomplete { .. } => code::STATE_DAMAGED,
             Self::Unknown { .. } => code::TRUST_REPO_UNKNOWN,
             Self::Exists { .. } => code::TRUST_REPO_EXISTS,
+            Self::Mapped { .. } => code::TRUST_MAP_INVALID,
             Self::ProofTooLarge { .. } | Self::ManyRoots { .. } | Self::TooMany { .. } => {
                 code::LIMIT_EXCEEDED
             }
@@ -151,6 +160,11 @@ impl Explain for ClientError {
                 Some("run a command that reaches the repository: a refresh fetches what is missing".to_owned())
             }
             Self::Unknown { .. } => Some("add it with `countersign trust add NAME URL ANCHOR`".to_owned()),
+            Self::Mapped { .. } => Some(
+                "end what it must agree on first, with `countersign trust agree NAME/PRODUCT --forget`, or take over a \
+                 map without it with `--map`"
+                    .to_owned(),
+            ),
             Self::Exists { .. } => {
                 Some("choose another name, or forget it first with `countersign trust remove NAME`".to_owned())
             }

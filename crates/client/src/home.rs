@@ -238,13 +238,18 @@ impl Home {
     /// Forgets a repository and all that was verified of it, what guards against its going back included.
     ///
     /// # Errors
-    /// `trust-repo-unknown`, `storage-failed`. A damaged one can be removed.
+    /// `trust-map-invalid` if it must agree on anything: the map knows repositories by their names, and another one could
+    /// be given this name, and with it the say of the one that was meant. `trust-repo-unknown`, `storage-failed`. A
+    /// damaged one can be removed.
     pub fn remove(&self, name: &RepoName) -> Result<(), ClientError> {
         let folder = self.folder(name);
         if fs::symlink_metadata(&folder).is_err() {
             return Err(ClientError::Unknown { name: name.to_string() });
         }
         let _lock = lock(&self.path.join("lock"))?;
+        if let Some(paths) = self.map()?.and_then(|map| map.asks(name)) {
+            return Err(ClientError::Mapped { name: name.to_string(), paths });
+        }
         let hidden = self.hidden("removed", name)?;
         durable::rename_durable(&*self.disk, &folder, &hidden)?;
         // It is forgotten; what cannot be deleted now is deleted with the next removal of that name.

@@ -130,11 +130,33 @@ fn a_repository_that_cannot_be_asked_counts_for_nothing() {
     two.verify(&["--refresh", "--repo", "acme"]).refused(code::TRUST_REPOS_UNHEARD);
     fs::rename(two.lab.path("away"), two.lab.path("audit")).unwrap();
     two.install("acme/node").ok();
-    two.run(&["trust", "remove", "audit"]).ok();
+    // As if something else than this program had removed it.
+    fs::remove_dir_all(two.lab.path("home/repos/audit")).unwrap();
     two.install("acme/node").refused(code::TRUST_REPOS_DISAGREE);
     two.verify(&[]).refused(code::TRUST_REPOS_DISAGREE);
     let root = two.lab.path("root");
     two.run(&["run", "acme/node", "--root", root.to_str().unwrap()]).refused(code::TRUST_REPOS_DISAGREE);
+}
+
+/// The map knows repositories by their names: another one must not come by a name that has a say.
+#[test]
+fn a_name_with_a_say_is_not_given_to_another_repository() {
+    let two = Two::new();
+    two.agree();
+    let evil = repository("evil", &program("1.0.0"));
+    evil.write(&two.lab.path("evil"));
+    let add = |name: &str| two.run(&["trust", "add", name, &two.url("evil"), &evil.anchor().to_string()]);
+    for name in ["acme", "audit"] {
+        let run = two.run(&["trust", "remove", name]).refused(code::TRUST_MAP_INVALID);
+        assert!(run.text().contains("--forget"), "{}", run.text());
+        add(name).refused(code::TRUST_REPO_EXISTS);
+    }
+    two.install("acme/node").ok();
+    // One without a say can be removed, and every one once nothing is to be agreed on.
+    add("evil").ok();
+    two.run(&["trust", "remove", "evil"]).ok();
+    two.run(&["trust", "agree", "acme/node", "--forget"]).ok();
+    two.run(&["trust", "remove", "audit"]).ok();
 }
 
 #[test]

@@ -68,6 +68,13 @@ impl RepositoryMap {
         self.mappings.iter().filter(move |mapping| mapping.covers(&path))
     }
 
+    /// The patterns of the paths that `repository` is asked about; `None` if there are none.
+    pub fn asks(&self, repository: &RepoName) -> Option<String> {
+        let asking = self.mappings.iter().filter(|mapping| mapping.repositories.contains(repository));
+        let paths: Vec<&str> = asking.flat_map(|mapping| &mapping.paths).map(String::as_str).collect();
+        (!paths.is_empty()).then(|| paths.join(", "))
+    }
+
     /// Puts a product under the agreement of `repositories`, instead of what was set for it before.
     ///
     /// # Errors
