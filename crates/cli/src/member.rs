@@ -34,9 +34,8 @@ pub(crate) fn parse(text: &str) -> Result<Member, CliError> {
         return Ok(Member { key: key.parse::<PublicKey>()?, pair, holder: holder.to_owned() });
     }
     if text.contains(':') && !Path::new(text).exists() {
-        return Err(CliError::new(code::USAGE, "a public key needs its holder's name: HOLDER=KEY").fix(
-            "two keys of one holder count as one person, so name whose key it is; or give its .pub file",
-        ));
+        return Err(CliError::new(code::USAGE, "a public key needs its holder's name: HOLDER=KEY")
+            .fix("name whose key it is, so that people can be told from keys; or give its .pub file"));
     }
     let path = Path::new(text);
     let PublicFile { key, holder } = read(path)?;
@@ -60,7 +59,7 @@ pub(crate) fn public_key(text: &str) -> Result<PublicKey, CliError> {
     Ok(read(Path::new(text))?.key)
 }
 
-/// A key by its name in a keys folder, else as [`parse`] reads it.
+/// A key by its name in a keys folder, else as [`parse`] reads it. The folder must not have marked it.
 pub(crate) fn in_folder(text: &str, dir: &KeyDir) -> Result<Member, CliError> {
     let Some(info) = dir.list()?.into_iter().find(|info| info.name.as_str() == text) else {
         return parse(text);

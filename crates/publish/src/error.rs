@@ -15,6 +15,7 @@ use countersign_tlog::note::VkeyError;
 use countersign_tlog::policy::PolicyError;
 use countersign_tuf::TufError;
 use countersign_tuf::editor::EditError;
+use countersign_tuf::metadata::{ROOT, SNAPSHOT, TARGETS, TIMESTAMP};
 use countersign_verify::VerifyError;
 
 /// A publication that did not happen; a variant a rule. Clients still see what they saw before.
@@ -27,8 +28,8 @@ pub enum PublishError {
         /// Its directory.
         path: PathBuf,
     },
-    /// `init` among files that are not ours.
-    #[error("{} is not empty and not a repository", shown(.path))]
+    /// A new repository or proposal among files that are not ours.
+    #[error("{} is not an empty folder", shown(.path))]
     DirNotEmpty {
         /// The directory.
         path: PathBuf,
@@ -64,7 +65,7 @@ pub enum PublishError {
         source: Box<PolicyError>,
     },
     /// A key cannot go without another in its place: what it is used for could no longer be met.
-    #[error("without that key the {} has {keys} and needs {threshold}", escape(.role))]
+    #[error("without that key {} has {keys} {} and needs {threshold}", needing(.role), if *.keys == 1 { "key" } else { "keys" })]
     KeyNeeded {
         /// The role, the log or the quorum.
         role: String,
@@ -234,7 +235,7 @@ pub enum PublishError {
         what: String,
     },
     /// Too few who have a say have signed a proposal.
-    #[error("`{}` needs {need} signatures{}, and has {}: {}", escape(.role), of_whom(.by), .have.len(), people(.have))]
+    #[error("`{}` needs {need} signatures{}, and has {}", escape(.role), of_whom(.by), counted(.have))]
     ApprovalsMissing {
         /// The role.
         role: String,
@@ -256,6 +257,8 @@ pub enum PublishError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
+        /// What else is short: `targets: 2 more of root-1, root-2`, safe on a terminal.
+        others: Vec<String>,
         reason: String,
     },
     /// The version is not released, so it cannot be taken back.
@@ -385,7 +388,7 @@ impl Explain for PublishError {
 
     fn fix(&self) -> Option<String> {
         match self {
-            Self::RepoExists { .. } | Self::DirNotEmpty { .. } => {
+            Self::RepoExists { .. } => {
                 Some("choose an empty or new folder; `init` never writes over anything".to_owned())
             }
             Self::InitDiffers { path } => Some(format!(
@@ -399,6 +402,9 @@ impl Explain for PublishError {
             ),
             Self::RepoMissing { .. } => Some("make one with `countersign init`".to_owned()),
             Self::Damaged { path, .. } => Some(format!(
+            Self::DirNotEmpty { .. } => {
+                Some("choose an empty or new folder; nothing is written over".to_owned())
+            }
                 "restore {} from a mirror or a copy; published metadata never changes, so any true copy will do",
                 shown(path)
             )),
@@ -417,8 +423,10 @@ impl Explain for PublishError {
             Self::ThresholdNotMet { missing, .. } if !missing.is_empty() => {
                 Some(format!("secret keys that are not at hand: {}", missing.join(", ")))
             }
-            Self::ApprovalsMissing { missing, .. } if !missing.is_empty() => {
-                Some(format!("who has not signed: {}", people(missing)))
+            Self::ApprovalsMissing { role, by, need, have, missing, others } => {
+                let this = short_of(role, by, (*need as usize).saturating_sub(have.len()), missing);
+                let all = core::iter::once(&this).chain(others).map(String::as_str).collect::<Vec<_>>();
+                Some(format!("who must still sign: {}", all.join("; ")))
             }
             Self::ProposerUnnamed { signers, .. } => {
                 Some(format!("name them with `--by NAME`; the signers are {}", people(signers)))
@@ -503,3 +511,23 @@ fn of_whom(whose: &str) -> String {
 fn shown(path: &Path) -> String {
     format!("`{}`", escape(&path.to_string_lossy()))
 }
+/// How many have signed, and who.
+fn counted(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { format!("{}: {}", names.len(), people(names)) }
+}
+
+/// Who must still sign a role: `targets: 2 more of root-1, root-2`.
+pub(crate) fn short_of(role: &str, by: &str, lacks: usize, missing: &[String]) -> String {
+    format!("{}{}: {lacks} more of {}", escape(role), of_whom(by), people(missing))
+}
+
+/// A role, the log or the quorum, in a sentence.
+fn needing(role: &str) -> String {
+    match role {
+        ROOT | TARGETS | SNAPSHOT | TIMESTAMP => format!("the {role} role"),
+        // No product has a space in its name.
+        other if other.contains(' ') => format!("the {}", escape(other)),
+        product => format!("the product {}", escape(product)),
+    }
+}
+

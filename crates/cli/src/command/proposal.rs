@@ -55,7 +55,7 @@ pub(crate) struct RebaseArgs {
     repo: PathBuf,
     /// The proposal's folder; it stays as it is
     proposal: PathBuf,
-    /// Folder for the new one, new or empty [default: the old one's name and `-2`]
+    /// Folder for the new one, new or empty [default: NAME-2.proposal beside NAME.proposal]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -103,6 +103,9 @@ struct Role {
     good_until: String,
     changes: Vec<String>,
     groups: Vec<Group>,
+    /// Why the signatures are not enough although there are as many as must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken_rule: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,7 +184,10 @@ impl Shown {
             format!("{}{by} needs {lacks} more of {}", escape(&role.role), escape(&group.missing.join(", ")))
         };
         let groups = self.roles.iter().flat_map(|role| role.groups.iter().map(move |group| (role, group)));
-        groups.filter(|(_, one)| one.lacks()).map(|(role, one)| group(role, one)).collect()
+        let mut lines: Vec<String> =
+            groups.filter(|(_, one)| one.lacks()).map(|(role, one)| group(role, one)).collect();
+        lines.extend(self.roles.iter().filter(|role| role.broken_rule.is_some()).map(Role::next_person));
+        lines
     }
 }
 
@@ -196,7 +202,7 @@ impl Report for Shown {
             None => {
                 lines.push("warning: this machine does not know the repository; compare".to_owned());
                 lines.push(format!("  {} with the anchor", self.repository));
-                lines.push("  that you were given".to_owned());
+                lines.push("  that you were given; `countersign trust add` makes it known here".to_owned());
             }
         }
         if self.is_asked {
@@ -221,7 +227,18 @@ impl Role {
             good_until: role.good_until.to_string(),
             changes: role.changes.clone(),
             groups: role.status.groups.iter().map(Group::new).collect(),
+            broken_rule: role.status.broken_rule.clone(),
         }
+    }
+}
+
+impl Role {
+    /// Who can help where a rule about people is not met: those who have not signed.
+    fn next_person(&self) -> String {
+        let others: Vec<&str> =
+            self.groups.iter().flat_map(|group| &group.missing).map(String::as_str).collect();
+        let others = if others.is_empty() { "nobody is left".to_owned() } else { others.join(", ") };
+        format!("{} needs another person: {}", escape(&self.role), escape(&others))
     }
 }
 

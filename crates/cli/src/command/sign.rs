@@ -64,7 +64,7 @@ impl Report for Signed {
             let holder = one.holder.as_ref().filter(|holder| **holder != one.key);
             let who = holder.map_or_else(String::new, |holder| format!(" of {}", escape(holder)));
             lines.push(if one.already {
-                format!("signed    before with the key {}{who}", one.key)
+                format!("signed    nothing: the key {}{who} had signed already", one.key)
             } else {
                 format!("signed    {} with the key {}{who}", one.roles.join(", "), one.key)
             });

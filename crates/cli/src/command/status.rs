@@ -90,10 +90,9 @@ impl Report for Overview {
             ));
             lines.extend(product.problems.iter().map(|problem| format!("  {problem}")));
             if !product.problems.is_empty() {
-                let name = &product.product;
+                let (repository, name, version) = (&product.repository, &product.product, &product.version);
                 lines.push(format!(
-                    "  fix: `countersign fsck` tells more; `countersign install {}/{name}` puts it right",
-                    product.repository
+                    "  fix: `countersign fsck` tells more; `countersign install {repository}/{name}@{version}` puts it right"
                 ));
             }
             if let Some(reason) = &product.yanked {

@@ -13,7 +13,7 @@ use countersign_tuf::{Envelope, HalfSigned, Role, Root, Signers, Targets};
 use countersign_verify::extension;
 
 use crate::current::Current;
-use crate::error::PublishError;
+use crate::error::{PublishError, short_of};
 
 /// The signers of the root that is in force.
 const PRESENT: &str = "the present root";
@@ -29,6 +29,9 @@ pub struct RoleStatus {
     pub version: u64,
     /// Each group of keys that must agree: one, or for root two.
     pub groups: Vec<GroupStatus>,
+    /// Why the signatures are not enough although there are as many as must be: the product's rule of separation. Safe
+    /// on a terminal.
+    pub broken_rule: Option<String>,
 }
 
 /// One group of keys with a threshold.
@@ -58,6 +61,11 @@ pub struct Person {
 impl RoleStatus {
     /// Whether enough have signed.
     pub fn is_complete(&self) -> bool {
+        self.has_enough() && self.broken_rule.is_none()
+    }
+
+    /// Whether there are as many signatures as there must be, whoever made them.
+    fn has_enough(&self) -> bool {
         self.groups.iter().all(|group| group.lacks() == 0)
     }
 }
@@ -212,11 +220,16 @@ impl<'a> Authority<'a> {
                 halves: halves.iter().map(|HalfSigned { keyid, .. }| person(keyid)).collect(),
             }
         };
-        RoleStatus {
+        let mut status = RoleStatus {
             role: role.to_owned(),
             version: draft.version(),
             groups: self.groups(role).into_iter().map(group).collect(),
+            broken_rule: None,
+        };
+        if status.has_enough() && role != ROOT && role != TARGETS {
+            status.broken_rule = self.check_people(draft).err().map(|error| error.to_string());
         }
+        status
     }
 
     /// Refuses drafts that too few have signed, or only one person where two are asked for.
@@ -233,7 +246,7 @@ impl<'a> Authority<'a> {
             for Group { by, table, keys } in groups {
                 let signers = draft.status(table, keys);
                 if signers.missing() > 0 {
-                    return Err(self.too_few(role, by, &signers));
+                    return Err(self.too_few(role, by, &signers, drafts));
                 }
             }
             if role != ROOT && role != TARGETS {
@@ -243,7 +256,7 @@ impl<'a> Authority<'a> {
         Ok(())
     }
 
-    fn too_few(&self, role: &str, by: &'static str, signers: &Signers) -> PublishError {
+    fn too_few(&self, role: &str, by: &'static str, signers: &Signers, drafts: &[Draft]) -> PublishError {
         if !signers.halves.is_empty()
             && let Some(shortage) = signers.shortage(role)
         {
@@ -256,7 +269,25 @@ impl<'a> Authority<'a> {
             need: signers.threshold,
             have: names(&signers.signed),
             missing: names(&signers.unsigned),
+            others: self
+                .short(drafts)
+                .into_iter()
+                .filter(|(other, group, _)| (other.as_str(), *group) != (role, by))
+                .map(|(_, _, text)| text)
+                .collect(),
         }
+    }
+
+    /// What is short of signatures, as [`short_of`] says it, with its role and group.
+    fn short(&self, drafts: &[Draft]) -> Vec<(String, &'static str, String)> {
+        let mut found = Vec::new();
+        for RoleStatus { role, groups, .. } in drafts.iter().map(|draft| self.status(draft)) {
+            for group in groups.iter().filter(|group| group.lacks() > 0) {
+                let missing: Vec<_> = group.missing.iter().map(|person| person.name.clone()).collect();
+                found.push((role.clone(), group.by, short_of(&role, group.by, group.lacks(), &missing)));
+            }
+        }
+        found
     }
 
     /// The rule of separation, as clients check it.

@@ -236,6 +236,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_for_a_released_version_is_no_new_version() {
+        let file = |bytes: u32| {
+            let custom = r#""custom":{"x-countersign":{"channel":"stable","mode":"755"}}"#;
+            format!(r#"{{"hashes":{{"sha256":"{}"}},"length":{bytes},{custom}}}"#, "00".repeat(32))
+        };
+        let listed = |paths: &[&str]| {
+            let files: Vec<_> = paths.iter().map(|path| format!("\"node/{path}\":{}", file(5))).collect();
+            let text = format!(
+                r#"{{"_type":"targets","expires":"2027-01-01T00:00:00Z","spec_version":"1.0.34","version":2,"targets":{{{}}}}}"#,
+                files.join(",")
+            );
+            json::parse(text.as_bytes()).unwrap()
+        };
+        let old = listed(&["1.0.0/linux-amd64/node"]);
+        let added =
+            |path: &str| changes("node", Some(&old), &listed(&["1.0.0/linux-amd64/node", path])).remove(0);
+        let line = added("1.0.0/linux-arm64/node");
+        let said =
+            "adds a file to node 1.0.0, which is released already, for linux/arm64, channel stable: `node`";
+        assert!(line.starts_with(said), "{line}");
+        let line = added("1.0.1/linux-amd64/node");
+        assert!(line.starts_with("adds node 1.0.1 for linux/amd64, channel stable: `node`"), "{line}");
+    }
+
+    #[test]
     fn lines_are_safe_on_a_terminal() {
         let hostile = "\u{1b}]8;;http://x\u{7}\u{202e}\n";
         let member = |name: &str| Json::object([(name, Json::object([(hostile, Json::from(hostile))]))]);

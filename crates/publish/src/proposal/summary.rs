@@ -148,13 +148,14 @@ impl fmt::Display for Summary {
 
 impl fmt::Display for RoleSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RoleStatus { role, version, groups } = &self.status;
+        let RoleStatus { role, version, groups, broken_rule } = &self.status;
         let follows = self.replaces.map_or_else(|| ", new".to_owned(), |old| format!(", after {old}"));
         writeln!(f, "{} version {version}{follows}, good until {}", escape(role), self.good_until)?;
         for change in &self.changes {
             fold(f, change)?;
         }
-        groups.iter().try_for_each(|group| fold(f, &group.to_string()))
+        groups.iter().try_for_each(|group| fold(f, &group.to_string()))?;
+        broken_rule.iter().try_for_each(|rule| fold(f, &format!("and this does not count yet: {rule}")))
     }
 }
 

@@ -14,7 +14,8 @@ pub(crate) fn plan_rotate(
     planning: &Planning<'_>,
     intent: &RotateIntent,
 ) -> Result<Vec<Draft>, PublishError> {
-    if [Some(&intent.to.key), intent.to.pair.as_ref()].contains(&Some(&intent.from)) {
+    // With a second key beside it, it becomes a pair.
+    if intent.to.key == intent.from && intent.to.pair.is_none() {
         return Err(PublishError::ProposalUsage {
             reason: "a key cannot be rotated to itself: make a new one",
         });

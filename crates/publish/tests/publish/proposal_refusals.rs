@@ -274,12 +274,18 @@ mod d23 {
         let (mut site, anchor, team) = with_rules(dir.path(), rules(1));
         // Threshold 1: whoever proposes is not enough, and anybody else is.
         let mut own = site.propose_release("1.0.0", "one", "alice").unwrap();
+        assert_eq!(own.status().unwrap()[0].broken_rule, None, "nobody has signed it");
         own.sign(&team.alice).unwrap();
+        // Whoever signs is told as much as whoever publishes.
+        let broken = own.status().unwrap().remove(0);
+        assert!(!broken.is_complete() && !own.summary(site.now).unwrap().is_complete());
         let error = site.publish(&own).unwrap_err();
         assert_eq!(error.code().name(), "approval-self");
         assert!(error.to_string().contains("cannot be the only one to approve it"), "{error}");
+        assert_eq!(broken.broken_rule, Some(error.to_string()));
         assert!(site.view(anchor).releases().is_empty());
         own.sign(&team.carol).unwrap();
+        assert!(own.status().unwrap()[0].is_complete());
         site.publish(&own).unwrap();
         assert_eq!(site.view(anchor).releases(), ["1.0.0"]);
     }

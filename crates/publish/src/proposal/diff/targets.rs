@@ -1,6 +1,6 @@
 //! Released files, advisories, yanks and floors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_base::Json;
 use countersign_base::name::TargetPath;
@@ -17,7 +17,8 @@ pub(super) const REMOVES_NOTHING: &str = "removes nothing";
 
 /// Files that are listed, no longer listed, or listed otherwise.
 pub(super) fn entries(differences: &mut Differences<'_>) -> Vec<String> {
-    let mut added: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut added: BTreeMap<Heading, Vec<String>> = BTreeMap::new();
+    let released = released(differences.old);
     let (mut removed, mut others) = (Vec::new(), Vec::new());
     let listed = Targets::from_signed(differences.new.clone()).ok();
     let file = |path: &str| listed.as_ref().and_then(|listed| listed.target(path));
@@ -39,8 +40,16 @@ pub(super) fn entries(differences: &mut Differences<'_>) -> Vec<String> {
         }
         differences.take(&at);
     }
-    let mut lines: Vec<String> =
-        added.into_iter().map(|(heading, files)| format!("adds {heading}: {}", files.join("; "))).collect();
+    let add = |(heading, files): (Heading, Vec<String>)| {
+        let Heading { version, rest } = heading;
+        let what = match (released.contains(&version), files.len()) {
+            (false, _) => format!("adds {version}{rest}"),
+            (true, 1) => format!("adds a file to {version}, which is released already,{rest}"),
+            (true, count) => format!("adds {count} files to {version}, which is released already,{rest}"),
+        };
+        format!("{what}: {}", files.join("; "))
+    };
+    let mut lines: Vec<String> = added.into_iter().map(add).collect();
     lines.extend(others);
     if removed.is_empty() {
         removed.push(REMOVES_NOTHING.to_owned());
@@ -90,8 +99,25 @@ pub(super) fn extension(differences: &mut Differences<'_>) -> Vec<String> {
     lines
 }
 
+/// What a release is.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Heading {
+    /// `node 1.0.0`
+    version: String,
+    /// ` for linux/amd64, channel stable`
+    rest: String,
+}
+
+/// The versions that the old file lists anything of, as [`Heading::version`].
+fn released(old: Option<&Json>) -> BTreeSet<String> {
+    let listed = old.and_then(|old| old.get("targets")).and_then(Json::as_object);
+    let paths = listed.into_iter().flat_map(BTreeMap::keys);
+    let targets = paths.filter_map(|path| path.parse::<TargetPath>().ok());
+    targets.map(|target| format!("{} {}", target.product, target.version)).collect()
+}
+
 /// What a release is, and a file of it. `None` if the entry is not exactly a release's.
-fn release(path: &str, entry: &Json, file: Option<&TargetFile>) -> Option<(String, String)> {
+fn release(path: &str, entry: &Json, file: Option<&TargetFile>) -> Option<(Heading, String)> {
     let (target, file): (TargetPath, _) = (path.parse().ok()?, file?);
     let info = ReleaseInfo::from_custom(&target, file.custom.as_ref()).ok()?;
     let whole = TargetFile { custom: Some(info.to_custom()), ..file.clone() };
@@ -99,8 +125,10 @@ fn release(path: &str, entry: &Json, file: Option<&TargetFile>) -> Option<(Strin
         return None;
     }
     let program = if info.mode == FileMode::Executable { "a program of " } else { "" };
-    let heading =
-        format!("{} {} for {}, channel {}", target.product, target.version, target.platform, info.channel);
+    let heading = Heading {
+        version: format!("{} {}", target.product, target.version),
+        rest: format!(" for {}, channel {}", target.platform, info.channel),
+    };
     let sha256 = file.hashes.sha256?;
     Some((heading, format!("`{}`, {program}{}, sha256 {sha256}", target.name, size(file.length))))
 }
