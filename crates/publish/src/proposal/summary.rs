@@ -6,7 +6,7 @@ use countersign_base::text::escape;
 use countersign_base::{Anchor, Sha256Digest, Timestamp};
 use countersign_tuf::Role as _;
 use countersign_tuf::editor::Draft;
-use countersign_tuf::metadata::{ROOT, TARGETS};
+use countersign_tuf::metadata::{ROOT, TARGETS, TIMESTAMP};
 
 use super::Proposal;
 use super::approval::BadApproval;
@@ -44,6 +44,8 @@ pub struct Summary {
     pub expires: Timestamp,
     /// Whether that time has come.
     pub expired: bool,
+    /// What to look at before signing, beside the changes.
+    pub notes: Vec<String>,
     /// What changes, role by role.
     pub roles: Vec<RoleSummary>,
     /// Signatures that do not count.
@@ -105,7 +107,10 @@ fn new(
         roles.push(RoleSummary {
             replaces: before.map(|_| old.version(role)),
             good_until: expires.and_then(|text| text.parse().ok()).unwrap_or(Timestamp::EPOCH),
-            changes: changes(role, before, draft.signed()),
+            changes: skipped(before.map_or(0, |_| old.version(role)), draft.version())
+                .into_iter()
+                .chain(changes(role, before, draft.signed()))
+                .collect(),
             status: authority.status(draft),
         });
     }
@@ -118,9 +123,30 @@ fn new(
         created: statement.created,
         expires: statement.expires,
         expired: statement.expires <= now,
+        notes: stale(old, now).into_iter().collect(),
         roles,
         bad: Vec::new(),
     })
+}
+
+/// Numbers that no version ever had: they show that something was logged and not published, or that somebody wants the
+/// numbers used up.
+fn skipped(before: u64, version: u64) -> Option<String> {
+    let numbers = match (before.saturating_add(1), version.saturating_sub(1)) {
+        (first, last) if first > last => return None,
+        (first, last) if first == last => format!("the version number {first}"),
+        (first, last) => format!("the version numbers {first} to {last}"),
+    };
+    Some(format!("skips {numbers}: ask why, if no change was interrupted after it was logged"))
+}
+
+/// What a proposal builds on is known to be the newest only while its timestamp is good.
+fn stale(old: &Current, now: Timestamp) -> Option<String> {
+    let (_, expires) = old.version_and_expiry(TIMESTAMP).filter(|(_, expires)| *expires <= now)?;
+    Some(format!(
+        "NOTE: the timestamp of what this builds on expired on {expires}: there may be newer metadata, which this \
+         machine cannot tell from the proposal"
+    ))
 }
 
 impl fmt::Display for Summary {
@@ -134,6 +160,9 @@ impl fmt::Display for Summary {
         writeln!(f, "  {expires} {}", self.expires)?;
         writeln!(f, "  repository {}", self.repository)?;
         writeln!(f, "  proposal   {}", self.digest)?;
+        for note in &self.notes {
+            fold(f, note)?;
+        }
         for role in &self.roles {
             writeln!(f)?;
             write!(f, "{role}")?;

@@ -8,6 +8,7 @@ mod proposal;
 mod proposal_crash;
 mod proposal_refusals;
 mod refusals;
+mod summary_notes;
 mod support;
 mod trust;
 mod trust_crash;

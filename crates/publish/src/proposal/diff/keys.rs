@@ -1,6 +1,6 @@
 //! Keys, thresholds, holders and products.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_base::Json;
 use countersign_base::text::escape;
@@ -173,10 +173,44 @@ fn group(
         )),
         _ => {}
     }
+    lines.extend(threshold(new).and_then(|threshold| too_few(differences, &after, threshold)));
     if lines.is_empty() && before != after {
         lines.push(format!("lists the keys of {label} in another order"));
     }
     lines
+}
+
+/// A warning where fewer people than signatures are needed, because one of them has several of these keys.
+fn too_few<N>(differences: &Differences<'_>, ids: &[String], threshold: N) -> Option<String>
+where
+    usize: TryFrom<N>,
+{
+    let threshold = usize::try_from(threshold).ok()?;
+    let mut people: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for id in ids {
+        let name = name(differences, id);
+        people.entry(name.to_ascii_lowercase()).or_insert((name, 0)).1 += 1;
+    }
+    let mut people: Vec<(String, usize)> = people.into_values().collect();
+    people.sort_by_key(|(_, keys)| core::cmp::Reverse(*keys));
+    let (mut signatures, mut needed) = (0, Vec::new());
+    for (name, keys) in people {
+        if signatures < threshold {
+            signatures += keys;
+            needed.push(name);
+        }
+    }
+    if signatures < threshold || needed.len() >= threshold {
+        return None;
+    }
+    Some(match needed.as_slice() {
+        [one] => format!("WARNING: one person, {one}, can meet this threshold alone"),
+        some => format!(
+            "WARNING: {} people, {}, can meet this threshold of {threshold} among themselves",
+            some.len(),
+            some.join(", ")
+        ),
+    })
 }
 
 /// Members of a delegation beyond its keys: what it covers, and whatever else there is.
