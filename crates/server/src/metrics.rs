@@ -14,7 +14,7 @@ use axum::response::Response;
 use crate::places::Occupancy;
 
 /// Statuses that are counted each for itself; all others count as `other`.
-const STATUSES: [u16; 14] = [200, 206, 304, 400, 403, 404, 405, 409, 413, 416, 422, 429, 500, 503];
+const STATUSES: [u16; 15] = [200, 201, 206, 304, 400, 403, 404, 405, 409, 413, 416, 422, 429, 500, 503];
 const OTHER: &str = "other";
 
 /// Answers by status.

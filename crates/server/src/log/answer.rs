@@ -10,7 +10,7 @@ use countersign_log::LogError;
 use serde_json::json;
 
 /// After how many seconds a submitter that could not be served may try again.
-const RETRY_SECONDS: &str = "1";
+const RETRY_SECONDS: u64 = 1;
 
 const JSON: &str = "application/json";
 
@@ -18,13 +18,15 @@ const JSON: &str = "application/json";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     status: StatusCode,
-    pub(crate) code: Code,
+    code: Code,
     message: String,
+    /// In so many seconds it may be tried again.
+    retry: u64,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), retry: RETRY_SECONDS }
     }
 
     /// The body has more than `limit` bytes.
@@ -36,6 +38,12 @@ impl Refusal {
     /// More work is waiting than is done in a moment.
     pub(crate) fn busy() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_BUSY, "the log is busy; try again")
+    }
+
+    /// The address has submitted as much as one may.
+    pub(crate) fn too_often(seconds: u64) -> Self {
+        let message = "this address submits more than one may; try again later";
+        Self { retry: seconds, ..Self::new(StatusCode::TOO_MANY_REQUESTS, code::SERVER_LIMIT, message) }
     }
 
     /// As many large bodies are being read as there is memory for.
@@ -54,6 +62,12 @@ impl Refusal {
         let message =
             format!("entry {index} is in the log and waits for witnesses; the same request will find it");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_QUORUM_NOT_MET, message)
+    }
+
+    /// The proof of an entry cannot be made, or does not verify.
+    pub(crate) fn unproven() -> Self {
+        let message = "the log cannot prove the entry";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code::LOG_STORAGE_CORRUPT, message)
     }
 
     /// What a client of the log sees: the code and one line.
@@ -78,9 +92,10 @@ impl Refusal {
     }
 
     fn response(self, body: String) -> Response {
+        let retry = self.retry;
         let mut response = fresh(self.status, JSON, body.into_bytes());
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry));
         }
         response
     }

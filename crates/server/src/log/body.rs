@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::answer::Refusal;
 
 /// Bodies up to this size need no place: there are as many as connections, and those are counted.
-const SMALL_BYTES: usize = 128 * 1024;
+const SMALL_BYTES: usize = 16 * 1024;
 /// Memory for larger ones.
 const LARGE_BUDGET_BYTES: usize = 64 * 1024 * 1024;
 const KIB: usize = 1024;

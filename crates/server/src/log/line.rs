@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, timeout};
 
 use super::answer::Refusal;
+use super::proofs::Proofs;
 use crate::witness::Clock;
 
 /// How long a submitter that wants a proof waits for the checkpoint.
@@ -22,12 +23,14 @@ pub(crate) struct Line {
     log: Arc<Log>,
     /// What it has admitted, where it admits metadata.
     admission: Option<Arc<RwLock<Admission>>>,
+    proofs: Arc<Proofs>,
     clock: Clock,
 }
 
 impl Line {
-    pub(crate) fn new(log: Arc<Log>, admission: Option<Admission>, clock: Clock) -> Self {
-        Self { log, admission: admission.map(|admission| Arc::new(RwLock::new(admission))), clock }
+    pub(crate) fn new(log: Arc<Log>, admission: Option<Admission>, proofs: Proofs, clock: Clock) -> Self {
+        let admission = admission.map(|admission| Arc::new(RwLock::new(admission)));
+        Self { log, admission, proofs: Arc::new(proofs), clock }
     }
 
     /// Has the entry made durable; its index, or the first one of an entry that is there already.
@@ -38,12 +41,12 @@ impl Line {
         Ok(answered.await.map_err(|_| Refusal::stopped())??)
     }
 
-    /// Has metadata judged and its entry made durable. `None` where no metadata is admitted.
-    pub(crate) async fn admit(&self, submission: Submission) -> Option<Result<Admitted, Refusal>> {
-        let admission = Arc::clone(self.admission.as_ref()?);
+    /// Has metadata judged and its entry made durable.
+    pub(crate) async fn admit(&self, submission: Submission) -> Result<Admitted, Refusal> {
+        let admission = Arc::clone(self.admission.as_ref().ok_or_else(Refusal::stopped)?);
         let (log, now) = (Arc::clone(&self.log), (self.clock)());
         let task = tokio::task::spawn_blocking(move || admit(&admission, &log, submission, now));
-        Some(task.await.map_err(|_| Refusal::stopped()).and_then(|outcome| Ok(outcome?)))
+        Ok(task.await.map_err(|_| Refusal::stopped())??)
     }
 
     /// The checkpoint that readers see, as soon as it covers the entry.
@@ -56,11 +59,14 @@ impl Line {
         }
     }
 
-    /// The inclusion proof of an entry in a published tree.
+    /// The inclusion proof of an entry in a published tree. Not verified.
     pub(crate) async fn prove(&self, index: u64, size: u64) -> Result<Vec<Hash>, Refusal> {
-        let log = Arc::clone(&self.log);
-        let task = tokio::task::spawn_blocking(move || log.proof(index, size));
-        Ok(task.await.map_err(|_| Refusal::stopped())??)
+        if let Ok(path) = self.proofs.at_hand(index, size) {
+            return Ok(path);
+        }
+        let proofs = Arc::clone(&self.proofs);
+        let task = tokio::task::spawn_blocking(move || proofs.read(index, size));
+        task.await.ok().and_then(Result::ok).ok_or_else(Refusal::unproven)
     }
 
     /// How the log goes.

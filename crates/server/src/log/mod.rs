@@ -8,11 +8,14 @@
 //! - `POST /api/v2/log/entries`, where hashed records are admitted: Rekor v2 ([`crate::rekor`]).
 //!
 //! Entries are acknowledged when they are durable. What cannot be taken is refused with a status and a code: 400, 403,
-//! 409, 413, and 503 with `Retry-After`. A log that fails stops serving.
+//! 409, 413; 429 and 503 with `Retry-After`. A log that fails stops serving. `GET /metrics` is for the operator.
 
 mod answer;
 mod body;
+mod limit;
 mod line;
+mod metrics;
+mod proofs;
 mod reads;
 
 use std::path::PathBuf;
@@ -26,23 +29,33 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use countersign_base::code::{self, Code, Explain};
 use countersign_base::text::percent_decode;
+use countersign_log::witness::Rate;
 use countersign_log::{
     Admission, Log, LogError, MAX_ENTRY_BYTES, Publication, Sequencer, Settings, Submission,
 };
+use countersign_store::Dir;
 use countersign_tlog::VerifierKey;
 use countersign_tuf::limits::{MAX_ROLE_NAME_BYTES, MAX_TARGETS_BYTES};
 use serde_json::json;
 
 use crate::ServeError;
-use crate::listen::{Listening, StopHandle, Until, run, stop};
+use crate::listen::{Listening, StopHandle, Until, run_in, stop};
+use crate::places::Places;
 use crate::rekor;
 use crate::repository::plain;
 use crate::witness::Clock;
 pub(crate) use answer::{Refusal, fresh, json_document};
 pub(crate) use body::Budget;
+use limit::Limit;
 pub(crate) use line::Line;
+use metrics::Answers;
+use proofs::Proofs;
 use reads::Reads;
 
+/// Connections served at once. Submitters wait for a disk and for witnesses, so there are more than for files.
+const MAX_CONNECTIONS: usize = 1024;
+/// Of them for one address: behind a proxy all have one.
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 768;
 /// How often it is looked whether the log has failed.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -60,6 +73,8 @@ pub struct LogParts {
     pub publication: Publication,
     /// Bounds and intervals.
     pub settings: Settings,
+    /// How much one address (one /64 of IPv6) may submit; `None` is without a bound, as behind a proxy.
+    pub address_rate: Option<Rate>,
     /// The clock.
     pub clock: Clock,
 }
@@ -76,11 +91,14 @@ pub enum Admits {
 }
 
 /// One log's server.
-#[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) line: Line,
-    pub(crate) key: Arc<VerifierKey>,
+    pub(crate) key: VerifierKey,
     pub(crate) budget: Budget,
+    pub(crate) places: Arc<Places>,
+    pub(crate) answers: Answers,
+    limit: Limit,
+    clock: Clock,
     admits: Admits,
     reads: Reads,
 }
@@ -125,14 +143,27 @@ impl Explain for ServeLogError {
 pub fn serve_log(parts: LogParts, listening: Listening, until: Until) -> Result<(), ServeLogError> {
     let budget = Budget::default();
     let reads = Reads::new(&parts.public, budget.clone());
-    let key = Arc::new(parts.log.key().verifier().clone());
+    let key = parts.log.key().verifier().clone();
     let log = Log::start(parts.log, parts.publication, parts.settings, Arc::clone(&parts.clock))?;
     let log = Arc::new(log);
-    let line = Line::new(Arc::clone(&log), parts.admission, parts.clock);
+    let proofs = Proofs::new(Dir::existing(&parts.public).map_err(LogError::from)?);
+    let line = Line::new(Arc::clone(&log), parts.admission, proofs, Arc::clone(&parts.clock));
     let (failed, stopped) = stop();
     watch(line.clone(), failed).map_err(ServeError::System)?;
-    let site = Site { line, key, budget, admits: parts.admits, reads };
-    let served = run(Router::new().fallback(answer).with_state(site), listening, until.or(stopped));
+    let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
+    let site = Arc::new(Site {
+        line,
+        key,
+        budget,
+        places: Arc::clone(&places),
+        answers: Answers::default(),
+        limit: Limit::new(parts.address_rate),
+        clock: parts.clock,
+        admits: parts.admits,
+        reads,
+    });
+    let app = Router::new().fallback(answer).with_state(site);
+    let served = run_in(app, listening, until.or(stopped), places, None);
     match log.stop() {
         Some(failure) => Err(ServeLogError::Log(failure)),
         None => Ok(served?),
@@ -150,47 +181,77 @@ fn watch(line: Line, failed: StopHandle) -> std::io::Result<()> {
     std::thread::Builder::new().name("log-watch".to_owned()).spawn(work).map(drop)
 }
 
-async fn answer(State(site): State<Site>, request: Request) -> Response {
+async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     let path = request.uri().path();
-    let post = request.method() == Method::POST;
-    let (takes_any, takes_records) = match site.admits {
-        Admits::Metadata => (false, false),
-        Admits::Rekor => (false, true),
-        Admits::Anything => (true, true),
-    };
-    match path {
-        "/add" if !post => only_post(),
-        "/add" if takes_any => add(&site, request).await.unwrap_or_else(Refusal::into_response),
-        "/add" => closed("this log computes its entries itself").into_response(),
-        rekor::PATH if !post => only_post(),
-        rekor::PATH if takes_records => rekor::create(&site, request).await,
-        rekor::PATH => closed("this log takes no hashed records").into_rpc_response(),
-        _ => match path.strip_prefix("/metadata/") {
-            Some(_) if !post => only_post(),
-            Some(role) => {
-                let role = role.to_owned();
-                metadata(&site, &role, request).await.unwrap_or_else(Refusal::into_response)
-            }
-            None => {
-                // Rekor's clients read below the prefix that they write to.
-                let path = path.strip_prefix(rekor::READ_PREFIX).unwrap_or(path);
-                site.reads.answer(request.method(), path, request.headers()).await
-            }
-        },
+    if path == "/metrics" && is_read(request.method()) {
+        return metrics::page(&site);
     }
+    if let Some(door) = Door::named(path) {
+        let response = door.answer(&site, request).await;
+        site.answers.submissions.count(response.status());
+        return response;
+    }
+    // Rekor's clients read below the prefix that they write to.
+    let path = path.strip_prefix(rekor::READ_PREFIX).unwrap_or(path);
+    let response = site.reads.answer(request.method(), path, request.headers()).await;
+    site.answers.reads.count(response.status());
+    response
 }
 
-/// A door that this log does not have.
-fn closed(why: &str) -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, code::LOG_ENTRY_UNAUTHORISED, why)
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
-fn no_metadata() -> Refusal {
-    closed("this log takes no metadata")
+/// Where entries come in.
+enum Door {
+    Add,
+    Records,
+    /// Of this role, as it stands in the path.
+    Metadata(String),
 }
 
-fn only_post() -> Response {
-    plain(StatusCode::METHOD_NOT_ALLOWED, &[(ALLOW, "POST")])
+impl Door {
+    fn named(path: &str) -> Option<Self> {
+        match path {
+            "/add" => Some(Self::Add),
+            rekor::PATH => Some(Self::Records),
+            _ => path.strip_prefix("/metadata/").map(|role| Self::Metadata(role.to_owned())),
+        }
+    }
+
+    /// Why this log does not take what comes in there.
+    fn check(&self, admits: Admits) -> Result<(), Refusal> {
+        let why = match (self, admits) {
+            (Self::Add, Admits::Anything)
+            | (Self::Records, Admits::Rekor | Admits::Anything)
+            | (Self::Metadata(_), Admits::Metadata) => return Ok(()),
+            (Self::Add, _) => "this log computes its entries itself",
+            (Self::Records, _) => "this log takes no hashed records",
+            (Self::Metadata(_), _) => "this log takes no metadata",
+        };
+        Err(Refusal::new(StatusCode::FORBIDDEN, code::LOG_ENTRY_UNAUTHORISED, why))
+    }
+
+    async fn answer(&self, site: &Site, request: Request) -> Response {
+        if request.method() != Method::POST {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, &[(ALLOW, "POST")]);
+        }
+        let refused = match self {
+            Self::Records => Refusal::into_rpc_response,
+            _ => Refusal::into_response,
+        };
+        self.submit(site, request).await.unwrap_or_else(refused)
+    }
+
+    async fn submit(&self, site: &Site, request: Request) -> Result<Response, Refusal> {
+        self.check(site.admits)?;
+        site.limit.count(&request, (site.clock)())?;
+        match self {
+            Self::Add => add(site, request).await,
+            Self::Records => rekor::create(site, request).await,
+            Self::Metadata(role) => metadata(site, role, request).await,
+        }
+    }
 }
 
 async fn add(site: &Site, request: Request) -> Result<Response, Refusal> {
@@ -208,13 +269,10 @@ async fn metadata(site: &Site, role: &str, request: Request) -> Result<Response,
     let role = Some(role).filter(|role| role.len() <= MAX_ROLE_NAME_BYTES);
     let role = role.and_then(|role| String::from_utf8(percent_decode(role)?).ok());
     let role = role.filter(|role| !role.is_empty()).ok_or_else(|| malformed("the role's name is not one"))?;
-    if site.admits != Admits::Metadata {
-        return Err(no_metadata());
-    }
     let (head, body) = request.into_parts();
     let body = site.budget.read(&head.headers, body, MAX_TARGETS_BYTES).await?;
     let submission = Submission { role, bytes: body.bytes.to_vec() };
-    let admitted = site.line.admit(submission).await.ok_or_else(no_metadata)??;
+    let admitted = site.line.admit(submission).await?;
     let leaf = rekor::base64(&admitted.leaf);
     let document = json!({
         "role": admitted.role,

@@ -14,7 +14,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_attest::hashedrekord::MAX_REQUEST_BYTES;
 use countersign_attest::{HashedRekord, Inclusion, LogEntry, log_id};
-use countersign_base::code;
 use countersign_log::MAX_ENTRY_BYTES;
 use countersign_tlog::merkle::{leaf_hash, verify_inclusion};
 
@@ -25,11 +24,9 @@ pub(crate) const PATH: &str = "/api/v2/log/entries";
 /// What stands before the paths of tiles, for clients that read below the prefix that they write to.
 pub(crate) const READ_PREFIX: &str = "/api/v2";
 
-pub(crate) async fn create(site: &Site, request: Request) -> Response {
-    match log(site, request).await {
-        Ok(entry) => json_document(StatusCode::CREATED, entry.to_json()),
-        Err(refusal) => refusal.into_rpc_response(),
-    }
+pub(crate) async fn create(site: &Site, request: Request) -> Result<Response, Refusal> {
+    let entry = log(site, request).await?;
+    Ok(json_document(StatusCode::CREATED, entry.to_json()))
 }
 
 async fn log(site: &Site, request: Request) -> Result<LogEntry, Refusal> {
@@ -47,13 +44,7 @@ async fn log(site: &Site, request: Request) -> Result<LogEntry, Refusal> {
     let (size, root) = (checkpoint.size(), *checkpoint.root());
     let path = site.line.prove(index, size).await?;
     // What is given out is checked.
-    verify_inclusion(index, size, &leaf_hash(&body), &root, &path).map_err(|_| {
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            code::LOG_STORAGE_CORRUPT,
-            "the proof does not verify",
-        )
-    })?;
+    verify_inclusion(index, size, &leaf_hash(&body), &root, &path).map_err(|_| Refusal::unproven())?;
     let inclusion =
         Inclusion { size, root, path, checkpoint: String::from_utf8_lossy(&published.bytes).into_owned() };
     Ok(LogEntry { index, log_id: log_id(&site.key), body, inclusion })

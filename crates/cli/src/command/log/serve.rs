@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use countersign_base::Timestamp;
+use countersign_log::witness::Rate;
 use countersign_log::{Publication, Settings};
 use countersign_server::{Listening, LogParts, Until, serve_log};
 use serde_json::json;
@@ -39,6 +40,9 @@ pub(crate) struct ServeArgs {
     /// What a new log takes, for good [default: metadata]
     #[arg(long, value_enum, value_name = "WHAT")]
     admit: Option<Admit>,
+    /// Submissions that one address may send in a second; others are told to come back. Without this, as many as it can
+    #[arg(long, value_name = "N")]
+    per_address: Option<u32>,
     #[command(flatten)]
     local: LocalArgs,
 }
@@ -66,7 +70,16 @@ pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
         }
     };
     let settings = Settings { renew: Some(RENEW), ..Settings::default() };
-    let parts = LogParts { log, public, admits: admits.admits(), admission, publication, settings, clock };
+    let parts = LogParts {
+        log,
+        public,
+        admits: admits.admits(),
+        admission,
+        publication,
+        settings,
+        address_rate: args.per_address.map(Rate::per_second),
+        clock,
+    };
     serve_log(parts, listening, Until::Interrupted)?;
     Ok(ExitCode::SUCCESS)
 }

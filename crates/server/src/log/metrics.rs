@@ -1,0 +1,64 @@
+//! What a log tells its operator.
+
+use axum::response::Response;
+
+use super::Site;
+use crate::metrics::{Page, Statuses};
+
+/// Answers, by what was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) reads: Statuses,
+    pub(crate) submissions: Statuses,
+}
+
+pub(crate) fn page(site: &Site) -> Response {
+    let status = site.line.status();
+    let mut page = Page::default();
+    let answers = &site.answers;
+    page.statuses("countersign_log_reads_total", "Reads by the answer's status.", &answers.reads);
+    page.statuses(
+        "countersign_log_submissions_total",
+        "Submissions by the answer's status.",
+        &answers.submissions,
+    );
+    for (name, help, value) in [
+        ("countersign_log_durable_entries", "Entries that are durable.", status.acknowledged),
+        ("countersign_log_signed_entries", "Size of the signed tree.", status.signed),
+        ("countersign_log_published_entries", "Size of the published tree.", status.published.unwrap_or(0)),
+        (
+            "countersign_log_waiting_entries",
+            "Entries that wait to become durable.",
+            status.waiting_entries as u64,
+        ),
+        ("countersign_log_waiting_bytes", "Their bytes.", status.waiting_bytes as u64),
+        (
+            "countersign_log_pending_bytes",
+            "Bytes of durable entries that wait for tiles.",
+            status.pending_bytes as u64,
+        ),
+        (
+            "countersign_log_unpublished_attempts",
+            "Attempts since the newest tree could not be published; 0 if it is.",
+            status.failing.as_ref().map_or(0, |failing| u64::from(failing.attempts)),
+        ),
+        (
+            "countersign_log_unpublished_seconds",
+            "Seconds since the newest tree could not be published; 0 if it is.",
+            status.failing.as_ref().map_or(0, |failing| failing.since.elapsed().as_secs()),
+        ),
+        ("countersign_log_failed", "1 if the log has failed.", u64::from(status.failure.is_some())),
+    ] {
+        page.gauge(name, help, value);
+    }
+    for (name, help, value) in [
+        ("countersign_log_busy_total", "Submissions refused because the queue was full.", status.busy),
+        ("countersign_log_duplicates_total", "Entries that were in the log already.", status.duplicates),
+        ("countersign_log_batches_total", "Batches made durable with one sync.", status.batches),
+    ] {
+        page.counter(name, help, value);
+    }
+    page.connections(site.places.occupancy());
+    page.process();
+    page.into_response()
+}
