@@ -4,18 +4,19 @@
 //! here; Ed25519ph is not in the provider.
 
 use aws_lc_rs::digest::{self, Digest};
-use aws_lc_rs::signature::{self as provider, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{self as provider, ParsedPublicKey, VerificationAlgorithm};
 
 use crate::algorithm::Algorithm;
 use crate::error::{KeyError, SignatureError};
-use crate::public::PublicKey;
-use crate::rsa;
+use crate::{rsa, spki};
 
 /// Everything of a P-521 key's `SubjectPublicKeyInfo` that stands before the uncompressed point (RFC 5480).
 const P521_PREFIX: [u8; 25] = [
     0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
     0x81, 0x04, 0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
 ];
+/// The first byte of an uncompressed point, SEC 1 section 2.3.3.
+const UNCOMPRESSED: u8 = 4;
 /// Bytes of an uncompressed point on P-521.
 const P521_POINT_LEN: usize = 133;
 
@@ -61,10 +62,11 @@ impl Prehash {
 }
 
 /// A public key of such a scheme.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PrehashKey {
     scheme: Prehash,
-    raw: Box<[u8]>,
+    key: ParsedPublicKey,
+    rsa_bits: Option<usize>,
 }
 
 impl PrehashKey {
@@ -73,24 +75,26 @@ impl PrehashKey {
     /// # Errors
     /// `key-malformed` if it is a key of another kind or none, `key-weak` for a weak RSA key.
     pub fn from_spki_der(scheme: Prehash, der: &[u8]) -> Result<Self, KeyError> {
-        let raw: Box<[u8]> = match scheme {
-            Prehash::EcdsaP256Sha256 => curve(Algorithm::EcdsaP256Sha256, der)?,
-            Prehash::EcdsaP384Sha384 => curve(Algorithm::EcdsaP384Sha384, der)?,
+        let (raw, rsa_bits) = match scheme {
+            Prehash::EcdsaP256Sha256 => (point(Algorithm::EcdsaP256Sha256, der)?, None),
+            Prehash::EcdsaP384Sha384 => (point(Algorithm::EcdsaP384Sha384, der)?, None),
             Prehash::EcdsaP521Sha512 => {
                 let point = der.strip_prefix(&P521_PREFIX).filter(|point| point.len() == P521_POINT_LEN);
-                point.filter(|point| point[0] == 4).ok_or(KeyError::Der)?.into()
+                (point.filter(|point| point[0] == UNCOMPRESSED).ok_or(KeyError::Der)?, None)
             }
             Prehash::RsaPkcs1Sha256 => {
                 rsa::check_spki(der)?;
-                der.into()
+                (der, rsa::modulus_bits(der))
             }
         };
-        Ok(Self { scheme, raw })
+        // Once: it finds out whether a point is on its curve.
+        let key = ParsedPublicKey::new(scheme.verifier(), raw).map_err(|_| KeyError::Der)?;
+        Ok(Self { scheme, key, rsa_bits })
     }
 
     /// Length of the modulus in bits, for RSA.
-    pub fn rsa_bits(&self) -> Option<usize> {
-        (self.scheme == Prehash::RsaPkcs1Sha256).then(|| rsa::modulus_bits(&self.raw)).flatten()
+    pub const fn rsa_bits(&self) -> Option<usize> {
+        self.rsa_bits
     }
 
     /// Checks `signature` on the message whose digest this is.
@@ -101,13 +105,13 @@ impl PrehashKey {
         // "Less safe" since whoever hands in the digest says what was signed; that is the point of a hashed record.
         let digest =
             Digest::import_less_safe(digest, self.scheme.digest()).map_err(|_| SignatureError::Length)?;
-        UnparsedPublicKey::new(self.scheme.verifier(), &self.raw)
-            .verify_digest(&digest, signature)
-            .map_err(|_| SignatureError::Invalid)
+        self.key.verify_digest_sig(&digest, signature).map_err(|_| SignatureError::Invalid)
     }
 }
 
-fn curve(algorithm: Algorithm, der: &[u8]) -> Result<Box<[u8]>, KeyError> {
-    let key = PublicKey::from_spki_der(der)?;
-    if key.algorithm() == algorithm { Ok(key.as_raw().into()) } else { Err(KeyError::Der) }
+/// The uncompressed point of a key on this curve.
+fn point(algorithm: Algorithm, der: &[u8]) -> Result<&[u8], KeyError> {
+    let (found, raw) = spki::parse(der)?;
+    let whole = Some(raw.len()) == algorithm.public_key_len() && raw.first() == Some(&UNCOMPRESSED);
+    if found == algorithm && whole { Ok(raw) } else { Err(KeyError::Der) }
 }
