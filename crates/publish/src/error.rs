@@ -530,4 +530,3 @@ fn needing(role: &str) -> String {
         product => format!("the product {}", escape(product)),
     }
 }
-
