@@ -24,10 +24,10 @@ pub trait Asker {
     /// The PIN of a token. It is never asked for twice in a row: tokens lock after a few wrong ones.
     ///
     /// # Errors
-    /// [`KeysError::PassphraseMissing`] where none can be had, which is the default.
+    /// [`KeysError::PinMissing`] where none can be had, which is the default.
     fn pin(&mut self, token: &TokenLabel) -> Result<Passphrase, KeysError> {
         let reason = "there is nobody to ask for the PIN".to_owned();
-        Err(KeysError::PassphraseMissing { key: token.label.clone(), reason })
+        Err(KeysError::PinMissing { token: token.label.clone(), reason })
     }
 
     /// What this machine has for keys that are elsewhere; a program gives [`Settings::from_env`]. By default nothing,
@@ -104,5 +104,35 @@ impl<A: Asker> Asker for Remembering<A> {
 impl<A> fmt::Debug for Remembering<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remembering").field("known", &self.known.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_base::Explain as _;
+
+    use super::*;
+
+    #[test]
+    fn who_has_no_pin_says_that_it_is_a_pin_that_lacks() {
+        struct Nobody;
+        impl Asker for Nobody {
+            fn passphrase(&mut self, key: &KeyInfo) -> Result<Passphrase, KeysError> {
+                let reason = "there is nobody".to_owned();
+                Err(KeysError::PassphraseMissing { key: key.name.to_string(), reason })
+            }
+        }
+        let label = TokenLabel {
+            label: "a\u{1b}b".to_owned(),
+            serial: "1".to_owned(),
+            count_low: false,
+            final_try: false,
+        };
+        let error = Nobody.pin(&label).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the token `a\\u{1b}b` needs a PIN: there is nobody to ask for the PIN"
+        );
+        assert_eq!(error.code(), countersign_base::code::KEY_PASSPHRASE_MISSING);
     }
 }

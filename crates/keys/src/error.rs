@@ -105,6 +105,30 @@ pub enum KeysError {
         /// Why there is none, such as "the input is not a terminal".
         reason: String,
     },
+    /// A PIN is needed and there is none; for callbacks to return.
+    #[error("the token `{}` needs a PIN: {}", escape(.token), escape(.reason))]
+    PinMissing {
+        /// The token's label.
+        token: String,
+        /// Why there is none, such as "the input is not a terminal".
+        reason: String,
+    },
+    /// A keys directory, or the public half of a key, that users other than its owner can change.
+    #[error("{} has mode {mode:04o}: other users can change it", shown(.path))]
+    Changeable {
+        /// The directory or file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file with a passphrase or PIN in it that other users can get at; for callbacks to return.
+    #[error("{} has mode {mode:04o}: other users can get at the secret in it", shown(.path))]
+    AnswerExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A passphrase of no characters, or of more than any person types.
     #[error("a passphrase must have 1 to 1024 bytes")]
     PassphraseLength,
@@ -257,9 +281,14 @@ impl Explain for KeysError {
             Self::Malformed { .. } | Self::WorkFactor { .. } => code::KEY_MALFORMED,
             Self::Key { source, .. } | Self::Make(source) => source.code(),
             Self::TooMany { .. } => code::LIMIT_EXCEEDED,
-            Self::Exposed { .. } | Self::Storage { .. } => code::KEY_STORAGE_FAILED,
+            Self::Exposed { .. }
+            | Self::Changeable { .. }
+            | Self::AnswerExposed { .. }
+            | Self::Storage { .. } => code::KEY_STORAGE_FAILED,
             Self::PassphraseWrong { .. } => code::KEY_PASSPHRASE_WRONG,
-            Self::PassphraseMissing { .. } | Self::PassphraseLength => code::KEY_PASSPHRASE_MISSING,
+            Self::PassphraseMissing { .. } | Self::PinMissing { .. } | Self::PassphraseLength => {
+                code::KEY_PASSPHRASE_MISSING
+            }
             Self::Expired { .. } => code::KEY_EXPIRED,
             Self::Marked { .. } => code::KEY_REVOKED,
             Self::Lifetime
@@ -296,7 +325,14 @@ impl Explain for KeysError {
                 Some("name the directory that holds both NAME.key and NAME.pub of this key".to_owned())
             }
             Self::Exists { .. } => Some("choose another name, or move both of its files away".to_owned()),
-            Self::Exposed { path, .. } => Some(format!("chmod 600 {}", shown(path))),
+            Self::Exposed { path, .. } | Self::AnswerExposed { path, .. } => {
+                Some(format!("chmod 600 {}", shown(path)))
+            }
+            Self::Changeable { path, .. } => Some(format!("chmod go-w {}", shown(path))),
+            Self::PinMissing { .. } => Some(
+                "name a file whose first line is the PIN with COUNTERSIGN_PIN_FILE, or use a terminal"
+                    .to_owned(),
+            ),
             Self::Key { source, .. } | Self::Make(source) => source.fix(),
             Self::Expired { name, .. } => Some(format!(
                 "make a key to follow it and put that in its place: countersign key rotate {name}"

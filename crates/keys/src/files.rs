@@ -18,6 +18,10 @@ pub const MAX_KEY_FILE_BYTES: usize = 16 * 1024;
 const DIR_MODE: u32 = 0o700;
 /// The bits that let anyone but the owner in.
 const OTHERS: u32 = 0o077;
+/// The bits that let anyone but the owner change it.
+const CHANGE: u32 = 0o022;
+/// In a directory: only a file's owner removes or replaces it.
+const STICKY: u32 = 0o1000;
 
 /// Who may read a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,6 +93,20 @@ pub(crate) fn read(path: &Path, access: Access) -> Result<Option<Zeroizing<Vec<u
         return Err(malformed("it is larger than any key file"));
     }
     Ok(Some(bytes))
+}
+
+/// Refuses what users other than its owner can change. A directory with the sticky bit is fine: in it they can add files
+/// and neither remove nor replace those of others.
+///
+/// # Errors
+/// `key-storage-failed`.
+pub(crate) fn check_unchangeable(path: &Path) -> Result<(), KeysError> {
+    let info = fs::metadata(path).map_err(KeysError::storage("read", path))?;
+    let mode = info.permissions().mode() & 0o7777;
+    if mode & CHANGE == 0 || (info.is_dir() && mode & STICKY != 0) {
+        return Ok(());
+    }
+    Err(KeysError::Changeable { path: path.to_owned(), mode })
 }
 
 /// Whether there is anything of that name, also a broken link.

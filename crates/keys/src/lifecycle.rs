@@ -8,9 +8,10 @@ use core::fmt;
 
 use countersign_base::Timestamp;
 use countersign_base::name::KeyName;
+use countersign_crypto::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::dir::KeyDir;
+use crate::dir::{KeyDir, MAX_KEYS};
 use crate::error::KeysError;
 use crate::files::{self, Access};
 use crate::info::{KeyInfo, is_line};
@@ -146,6 +147,22 @@ impl KeyDir {
         }
     }
 
+    /// Refuses a public key that this folder has marked, under whatever name: it must not come back as somebody's new key.
+    ///
+    /// # Errors
+    /// `key-revoked`, `key-malformed` for a damaged mark, `limit-exceeded`, `key-storage-failed`.
+    pub fn check_unmarked(&self, public: &PublicKey) -> Result<(), KeysError> {
+        for stem in files::stems(self.path(), SUFFIX, MAX_KEYS)? {
+            // A file that this program cannot have made.
+            let Ok(name) = stem.parse::<KeyName>() else { continue };
+            let Some((marked, mark)) = self.read_end(&name)? else { continue };
+            if marked == public.to_string() {
+                return Err(KeysError::Marked { name, mark: Box::new(mark) });
+            }
+        }
+        Ok(())
+    }
+
     /// All keys by what has to be seen to first; ended ones and those without a date come last, by name.
     ///
     /// # Errors
@@ -166,16 +183,23 @@ impl KeyDir {
 
     /// The mark of a key. A mark of another key of this name is an error, so that none is lifted by a mix-up.
     fn read_mark(&self, info: &KeyInfo) -> Result<Option<Mark>, KeysError> {
-        let path = files::path_in(self.path(), info.name.as_str(), SUFFIX);
+        let Some((public, mark)) = self.read_end(&info.name)? else { return Ok(None) };
+        if public != info.public.to_string() {
+            let path = files::path_in(self.path(), info.name.as_str(), SUFFIX);
+            return Err(KeysError::Malformed { path, reason: "it is of another key of this name" });
+        }
+        Ok(Some(mark))
+    }
+
+    /// The mark in the file of that name, and the public key that it is about.
+    fn read_end(&self, name: &KeyName) -> Result<Option<(String, Mark)>, KeysError> {
+        let path = files::path_in(self.path(), name.as_str(), SUFFIX);
         let malformed = |reason| KeysError::Malformed { path: path.clone(), reason };
         let Some(bytes) = files::read(&path, Access::Everyone)? else { return Ok(None) };
         let document: Document =
             serde_json::from_slice(&bytes).map_err(|_| malformed("it is not the JSON of a key's end"))?;
         if document.api_version != API_VERSION || document.kind != KIND {
             return Err(malformed("it is of another kind or version"));
-        }
-        if document.public != info.public.to_string() {
-            return Err(malformed("it is of another key of this name"));
         }
         let kind =
             [MarkKind::Retired, MarkKind::Revoked].into_iter().find(|kind| kind.name() == document.state);
@@ -184,7 +208,7 @@ impl KeyDir {
         if !is_line(&document.why, MAX_WHY_BYTES) {
             return Err(malformed("its reason is not valid"));
         }
-        Ok(Some(Mark { kind, at, why: document.why }))
+        Ok(Some((document.public, Mark { kind, at, why: document.why })))
     }
 
     /// Whether anything is known of a key of that name, so that no new one can inherit its mark.

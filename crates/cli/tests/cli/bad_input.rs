@@ -1,6 +1,7 @@
 //! What goes wrong around a command: one clear error with its code and exit status, and nothing changed.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -169,6 +170,9 @@ fn a_pipe_is_not_waited_for() {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     lab.run(&["verify", &text(&pipe)]).refused(code::FILE_NOT_REGULAR);
+    lab.run(&["key", "recover", &text(&pipe), "--keys", &text(&lab.path("keys")), "--unencrypted"])
+        .refused(code::FILE_NOT_REGULAR);
+    assert!(!lab.path("keys").exists());
 }
 
 #[test]
@@ -186,8 +190,11 @@ fn no_home_is_a_question_of_usage() {
 fn a_wrong_passphrase_opens_nothing() {
     let lab = Lab::new();
     let (right, wrong) = (lab.path("right"), lab.path("wrong"));
-    fs::write(&right, "correct horse battery staple\n").unwrap();
-    fs::write(&wrong, "incorrect horse\n").unwrap();
+    let mode = |file: &Path, mode| fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    for (file, secret) in [(&right, "correct horse battery staple\n"), (&wrong, "incorrect horse\n")] {
+        fs::write(file, secret).unwrap();
+        mode(file, 0o600);
+    }
     fs::write(lab.path("node"), "x").unwrap();
     let with = |file: &Path, line: &str| {
         let line = line.replace('%', &text(&lab.path("")));
@@ -201,6 +208,18 @@ fn a_wrong_passphrase_opens_nothing() {
     with(&wrong, "renew %repo --keys %keys").refused(code::KEY_PASSPHRASE_WRONG);
     with(&wrong, "product add %repo node --keys %keys").refused(code::KEY_PASSPHRASE_WRONG);
     with(&lab.path("none"), "renew %repo --keys %keys").refused(code::KEY_PASSPHRASE_MISSING);
+    // One that others can get at, like a key file; also by a link.
+    std::os::unix::fs::symlink(&right, lab.path("link")).unwrap();
+    for open in [0o604, 0o640, 0o620, 0o644] {
+        mode(&right, open);
+        for file in [&right, &lab.path("link")] {
+            let run = with(file, "renew %repo --keys %keys").refused(code::KEY_STORAGE_FAILED);
+            assert!(run.text().contains("chmod 600"), "{}", run.text());
+        }
+        with(&right, "init %other --keys %other-keys").refused(code::KEY_STORAGE_FAILED);
+    }
+    mode(&right, 0o600);
+    fs::remove_file(lab.path("link")).unwrap();
     with(&lab.path("repo"), "renew %repo --keys %keys").refused(code::KEY_PASSPHRASE_MISSING);
     // It has no end, and says that it has no bytes.
     with(Path::new("/dev/zero"), "renew %repo --keys %keys").refused(code::KEY_PASSPHRASE_MISSING);

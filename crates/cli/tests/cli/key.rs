@@ -1,6 +1,7 @@
 //! The life of a key with the real program: made, listed, recorded, split, recovered, marked.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use countersign_base::code;
@@ -21,6 +22,7 @@ fn run(lab: &Lab, args: &[&str]) -> Run {
 fn with_secret(lab: &Lab, args: &[&str], variable: &str, secret: &str) -> Run {
     let file = lab.path("secret");
     fs::write(&file, format!("{secret}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     lab.run_with(args, |command| {
         command.current_dir(lab.path("")).env(variable, &file);
     })

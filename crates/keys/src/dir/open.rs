@@ -20,7 +20,8 @@ impl KeyDir {
     ///
     /// # Errors
     /// `key-expired`, `key-revoked`: nobody is asked. `key-not-found`, `key-malformed` (also where the secret is not
-    /// the one that `info` describes), `key-passphrase-wrong`, `key-storage-failed`, and what `ask` returns. For a key
+    /// the one that `info` describes), `key-passphrase-wrong`, `key-storage-failed` (also where others can change the
+    /// directory or the key's `.pub` file), and what `ask` returns. For a key
     /// elsewhere, those of [`place::open`].
     pub fn signer(
         &self,
@@ -29,6 +30,13 @@ impl KeyDir {
         now: Timestamp,
     ) -> Result<Box<dyn Signer>, KeysError> {
         self.check_signs(info, now)?;
+        // Whoever can change these decides which key signs, and what it is taken to be for.
+        files::check_unchangeable(&self.path)?;
+        let public = self.public_path(&info.name);
+        // It may be gone again: the secret says the same.
+        if files::exists(&public)? {
+            files::check_unchangeable(&public)?;
+        }
         match &info.place {
             Place::File => Ok(Box::new(self.secret(info, ask)?)),
             elsewhere => place::open(elsewhere, Some(&info.public), ask),

@@ -135,6 +135,24 @@ fn a_mark_that_is_damaged_or_of_another_key_keeps_the_key_shut() {
 }
 
 #[test]
+fn a_marked_key_does_not_come_back_under_another_name() {
+    let scene = Scene::new();
+    let (info, other) = (lasting(&scene, "a", None, None), lasting(&scene, "b", None, None));
+    scene.keys.check_unmarked(&info.public).unwrap();
+    scene.keys.mark(&info, &mark(MarkKind::Revoked)).unwrap();
+    // The mark alone is enough: the key itself was taken away.
+    fs::remove_file(scene.keys.path().join("a.key")).unwrap();
+    fs::remove_file(scene.keys.path().join("a.pub")).unwrap();
+    let error = scene.keys.check_unmarked(&info.public).unwrap_err();
+    assert_eq!(error.code(), code::KEY_REVOKED);
+    assert!(error.to_string().contains("the laptop was stolen"), "{error}");
+    scene.keys.check_unmarked(&other.public).unwrap();
+    // A damaged mark may be of any key.
+    fs::write(scene.keys.path().join("c.end"), "{}").unwrap();
+    assert_eq!(code(scene.keys.check_unmarked(&other.public)), code::KEY_MALFORMED);
+}
+
+#[test]
 fn a_name_that_has_a_mark_is_not_used_again() {
     let scene = Scene::new();
     let info = scene.plain("a");

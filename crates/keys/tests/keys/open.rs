@@ -2,11 +2,12 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use countersign_base::code::{self, Explain};
-use countersign_keys::{KeyInfo, KeysError, MAX_PASSPHRASE_BYTES, Passphrase};
+use countersign_keys::{KeyInfo, KeysError, MAX_PASSPHRASE_BYTES, Passphrase, Protection};
 
-use crate::scene::{PASSPHRASE, Scene, code, now, passphrase, works};
+use crate::scene::{PASSPHRASE, Scene, code, new, now, passphrase, works};
 
 #[test]
 fn the_passphrase_opens_a_sealed_key_and_no_other_does() {
@@ -125,4 +126,28 @@ fn a_key_without_its_secret_cannot_sign() {
     assert_eq!(scene.keys.list().unwrap(), []);
     assert_eq!(code(scene.keys.find("a")), code::KEY_NOT_FOUND);
     assert_eq!(scene.open_code(&info, ""), code::KEY_NOT_FOUND);
+}
+
+/// Whoever could change the folder or the `.pub` would decide which key signs.
+#[test]
+fn what_others_can_change_signs_nothing() {
+    let scene = Scene::new();
+    let info = scene.keys.create(&new("a"), now(), Protection::Unencrypted).unwrap();
+    let (folder, public) = (scene.keys.path().to_owned(), scene.keys.path().join("a.pub"));
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for (path, good) in [(&folder, 0o700), (&public, 0o644)] {
+        for mode in [good | 0o020, good | 0o002] {
+            set(path, mode);
+            let error = scene.open(&info, "").err().unwrap();
+            assert_eq!(error.code(), code::KEY_STORAGE_FAILED, "{mode:o}");
+            assert!(error.fix().unwrap().starts_with("chmod go-w"), "{error}");
+        }
+        set(path, good);
+        works(&*scene.open(&info, "").unwrap(), &info);
+    }
+    // Others can read it, or add to it what they cannot replace.
+    for mode in [0o755, 0o1777] {
+        set(&folder, mode);
+        works(&*scene.open(&info, "").unwrap(), &info);
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use countersign_base::code;
 use countersign_keys::KeyDir;
 use countersign_keys::escrow::{self, MAX_SHARE_BYTES, Share};
 use serde::Serialize;
@@ -61,6 +62,11 @@ pub(super) fn run(args: &RecoverArgs, site: &Site) -> Result<ExitCode, CliError>
 }
 
 fn read(path: &Path) -> Result<Share, CliError> {
+    // Looked at before it is opened: opening a FIFO waits for whoever writes to it.
+    if !std::fs::metadata(path).map_err(|error| CliError::reading(path, &error))?.is_file() {
+        let what = format!("{} is not a regular file", path.display());
+        return Err(CliError::new(code::FILE_NOT_REGULAR, what));
+    }
     // All of its room at once: growing would leave copies of the secret behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_SHARE_BYTES + 1));
     let read =

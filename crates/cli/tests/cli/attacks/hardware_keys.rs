@@ -1,6 +1,7 @@
 //! Row D29: hardware keys that fail, are another's, or are absent, while a release is signed with two of them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use countersign_base::{Code, code};
 use countersign_testkit::tokens::{Fault, PIN, Shim, SoftHsm, Token};
@@ -50,6 +51,7 @@ impl House {
 
     fn pin(&self, pin: &str) {
         fs::write(self.lab.path("pin"), pin).unwrap();
+        fs::set_permissions(self.lab.path("pin"), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     fn run(&self, args: &[&str]) -> Run {

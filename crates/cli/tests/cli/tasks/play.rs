@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -97,8 +98,10 @@ impl Stage {
             _ => Command::new("/bin/sh"),
         };
         let (secret, pin) = (machine.join(".passphrase"), machine.join(".pin"));
-        fs::write(&secret, PASSPHRASE).unwrap();
-        fs::write(&pin, PIN).unwrap();
+        for (file, text) in [(&secret, PASSPHRASE), (&pin, PIN)] {
+            fs::write(file, text).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        }
         command.arg("-c").arg(format!("exec 2>&1\n{}", typed.command));
         command.current_dir(machine).env_clear();
         command.env("HOME", machine).env("USER", &typed.who).env("PATH", search_path());
