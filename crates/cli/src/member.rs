@@ -48,7 +48,10 @@ pub(crate) fn parse(text: &str) -> Result<Member, CliError> {
         let what = format!("{} has a second key beside it that is not of the same holder", path.display());
         return Err(CliError::new(code::KEY_MALFORMED, what));
     }
-    Ok(Member { key, pair: pair.map(|pair| pair.key), holder })
+    let member = Member { key, pair: pair.map(|pair| pair.key), holder };
+    // What is known beside the file: a key that was revoked must not come back unremarked.
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    unmarked(member, &KeyDir::open(folder)?)
 }
 
 /// A public key alone: as text, or from its `.pub` file.
@@ -62,10 +65,18 @@ pub(crate) fn public_key(text: &str) -> Result<PublicKey, CliError> {
 /// A key by its name in a keys folder, else as [`parse`] reads it. The folder must not have marked it.
 pub(crate) fn in_folder(text: &str, dir: &KeyDir) -> Result<Member, CliError> {
     let Some(info) = dir.list()?.into_iter().find(|info| info.name.as_str() == text) else {
-        return parse(text);
+        return unmarked(parse(text)?, dir);
     };
     let pair = dir.find_pair(&info)?;
-    Ok(Member { key: info.public, pair: pair.map(|pair| pair.public), holder: info.holder })
+    unmarked(Member { key: info.public, pair: pair.map(|pair| pair.public), holder: info.holder }, dir)
+}
+
+/// The member, unless the folder says that a key of theirs was retired or revoked.
+fn unmarked(member: Member, dir: &KeyDir) -> Result<Member, CliError> {
+    for key in std::iter::once(&member.key).chain(&member.pair) {
+        dir.check_unmarked(key)?;
+    }
+    Ok(member)
 }
 
 /// A short name for a file or key, to name a folder after.

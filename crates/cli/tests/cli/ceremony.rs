@@ -332,6 +332,33 @@ fn an_exposed_key_is_revoked_tonight() {
     assert_eq!((&node["keys"], &node["threshold"]), (&2.into(), &1.into()));
 }
 
+/// A folder's mark says that a key was revoked; it does not come back as somebody's new one.
+#[test]
+fn a_marked_key_is_nobodys_new_key() {
+    let team = Team::new(&["--threshold", "1"]);
+    team.key("dora", "dora", "release");
+    let (mark, key) = (team.lab.path("dora/dora.end"), fs::read(team.lab.path("dora/dora.pub")).unwrap());
+    let key: serde_json::Value = serde_json::from_slice(&key).unwrap();
+    let end = serde_json::json!({
+        "apiVersion": "0.0.1", "kind": "keyend", "public": key["public"], "state": "revoked",
+        "at": "2026-01-01T00:00:00Z", "why": "the laptop was stolen",
+    });
+    fs::write(&mark, end.to_string()).unwrap();
+    fs::copy(team.lab.path("dora/dora.pub"), team.lab.path("dora/eve.pub")).unwrap();
+    for file in ["dora/dora.pub", "dora/eve.pub"] {
+        for args in [
+            &["product", "repo", "tool", "--threshold", "1", "--signer", file][..],
+            &["rotate", "repo", "alice/alice.pub", "--to", file],
+            &["revoke", "repo", "alice/alice.pub", "--reason", "lost", "--replacement", file],
+        ] {
+            let run = team.try_propose(args).refused(code::KEY_REVOKED);
+            assert!(run.text().contains("the laptop was stolen"), "{}", run.text());
+        }
+    }
+    fs::remove_file(&mark).unwrap();
+    team.propose(&["product", "repo", "tool", "--threshold", "1", "--signer", "dora/dora.pub"]);
+}
+
 #[test]
 fn someone_leaves_and_someone_comes() {
     let team = Team::new(&["--threshold", "3"]);
