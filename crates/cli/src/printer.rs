@@ -9,8 +9,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use countersign_base::name::NameError;
+use countersign_base::text::without_password;
 use countersign_base::{Explain as _, code};
 use serde::Serialize;
 use serde_json::json;
@@ -226,7 +227,7 @@ impl Printer {
             write_stderr(&Cli::command().render_help().to_string());
             return ExitCode::from(code.class().exit_status());
         }
-        let text = error.render().to_string();
+        let text = told_without_passwords(error);
         let mut paragraphs = text.split("\n\n").map(|lines| {
             lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
         });
@@ -250,6 +251,27 @@ impl Printer {
 
 fn styled(color: bool, style: &str, text: &str) -> String {
     if color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// What clap says about arguments, without the passwords of URLs among them (attack D04).
+fn told_without_passwords(error: &clap::Error) -> String {
+    let mut text = error.render().to_string();
+    for (_, value) in error.context() {
+        let values = match value {
+            ContextValue::String(one) => std::slice::from_ref(one),
+            ContextValue::Strings(many) => many.as_slice(),
+            _ => continue,
+        };
+        for value in values.iter().filter(|value| is_url(value)) {
+            text = text.replace(value.as_str(), &without_password(value));
+        }
+    }
+    text
+}
+
+/// Whether a text is a URL, or what may be one whose scheme was forgotten: `user:password@host`.
+fn is_url(text: &str) -> bool {
+    text.contains("://") || text.rfind('@').is_some_and(|at| text[..at].contains(':'))
 }
 
 /// `line` with control and other invisible characters escaped.

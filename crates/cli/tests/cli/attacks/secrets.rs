@@ -377,6 +377,23 @@ fn a_password_in_a_url_is_said_and_written_nowhere() {
     for url in &urls {
         house.fails(&["trust", "add", "acme", url, anchor]);
         house.fails(&["trust", "set-url", "acme", url]);
+        // Where something else was expected.
+        for args in [
+            &["trust", "add", url, "acme", anchor][..],
+            &["trust", "remove", url],
+            &["trust", "agree", url, url],
+            &["trust", "list", url],
+            &["install", url],
+            &["rollback", url],
+            &["release", "repo", url, "1.0.0", "node", "--keys", "keys"],
+            &["release", "repo", "node", url, "node", "--keys", "keys"],
+            &["key", "new", url, "--keys", "keys", "--stage", url],
+            &["key", "rotate", "--keys", "keys", &format!("--cadence={url}"), "t"],
+            &["--color", url, "list"],
+            &[url],
+        ] {
+            house.fails(args);
+        }
         house.fails(&["key", "new", "t", "--keys", "keys", "--stage", "root", "--place", url]);
         house.fails(&["sign", "p", "--key", url]);
         house.fails(&[
