@@ -91,6 +91,8 @@ pub(crate) struct Site {
     pub expiries: Expiries,
     /// The one instant of the act.
     pub now: Timestamp,
+    /// Whether a person says that this machine's clock is right and was ahead before: then dates may go back.
+    pub clock_was_ahead: bool,
 }
 
 /// A signed metadata file that no one has seen yet.

@@ -13,7 +13,7 @@ use std::path::Path;
 use countersign_base::{Anchor, Sha256Digest, Timestamp};
 use countersign_crypto::sha256;
 use countersign_store::durable;
-use countersign_tlog::policy::Policy;
+use countersign_tlog::policy::{Policy, PolicyError};
 use countersign_tuf::limits::{
     MAX_ROOT_BYTES, MAX_ROOTS_PER_WALK, MAX_SNAPSHOT_BYTES, MAX_TARGETS_BYTES, MAX_TIMESTAMP_BYTES,
 };
@@ -35,8 +35,8 @@ pub(crate) struct Current {
     pub policy: Policy,
     set: TrustedSet,
     digests: BTreeMap<String, Sha256Digest>,
-    /// Whether this is read to be mended.
-    mending: bool,
+    /// What of it is to be mended.
+    mending: Mending,
     /// Proofs that the policy refuses, if this is read to be mended.
     refused: Vec<Refused>,
 }
@@ -52,6 +52,29 @@ pub(crate) struct Refused {
     pub policy: Policy,
 }
 
+/// Which refused proofs are taken for mending.
+///
+/// One whose cosignatures lie in the future says that this clock is behind or was ahead, and nothing here can tell which:
+/// to make it anew with the time of a clock that is behind would date back what witnesses have proven. A person looks
+/// at the clock and says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mending {
+    Nothing,
+    /// All but those from the future.
+    Proofs,
+    AllProofs,
+}
+
+impl Mending {
+    fn covers(self, refusal: &PolicyError) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Proofs => !matches!(refusal, PolicyError::CosignatureTime { .. }),
+            Self::AllProofs => true,
+        }
+    }
+}
+
 impl Current {
     /// Reads root, timestamp, snapshot and targets, with their proofs.
     ///
@@ -65,19 +88,21 @@ impl Current {
 
     /// As [`Current::read`], from a folder that has the public files only.
     pub(crate) fn read_public(layout: &Layout, now: Timestamp) -> Result<Self, PublishError> {
-        Self::read_as(layout, now, false)
+        Self::read_as(layout, now, Mending::Nothing)
     }
 
     /// As [`Current::read`], for a renewal, which mends refused proofs and interrupted changes of root.
     ///
     /// # Errors
-    /// `publish-repo-missing`, `publish-repo-damaged`.
+    /// `publish-repo-missing`, `publish-repo-damaged`; `log-cosignature-time` for proofs from the future, unless the clock
+    /// is said to have been ahead.
     pub(crate) fn read_to_mend(site: &Site) -> Result<Self, PublishError> {
         check_there(&site.layout)?;
-        Self::read_as(&site.layout, site.now, true)
+        let mending = if site.clock_was_ahead { Mending::AllProofs } else { Mending::Proofs };
+        Self::read_as(&site.layout, site.now, mending)
     }
 
-    fn read_as(layout: &Layout, now: Timestamp, mending: bool) -> Result<Self, PublishError> {
+    fn read_as(layout: &Layout, now: Timestamp, mending: Mending) -> Result<Self, PublishError> {
         let (mut newest, before) = Self::walk_roots(layout, now, mending)?;
         let error = match newest.read_online(layout, now) {
             Ok(()) => {
@@ -89,7 +114,7 @@ impl Current {
         let Some(mut before) = before else { return Err(error) };
         match before.read_online(layout, now) {
             // Its completion proves everything anew.
-            Ok(()) if mending => Ok(before),
+            Ok(()) if mending != Mending::Nothing => Ok(before),
             Ok(()) => Err(PublishError::Unfinished { version: newest.root().version() }),
             // Not what an interruption leaves: the newest root says best what is wrong.
             Err(_) => Err(error),
@@ -100,7 +125,7 @@ impl Current {
     fn walk_roots(
         layout: &Layout,
         now: Timestamp,
-        mending: bool,
+        mending: Mending,
     ) -> Result<(Self, Option<Self>), PublishError> {
         let path = layout.role_file(ROOT, 1);
         let first = required(&path, MAX_ROOT_BYTES)?;
@@ -130,7 +155,7 @@ impl Current {
     /// Looks at the proofs of products, if this is read to be mended. What else is wrong with one is its own affair.
     fn check_products(&mut self, layout: &Layout, now: Timestamp) -> Result<(), PublishError> {
         let top = |role: &str| [SNAPSHOT, TARGETS].contains(&role);
-        let files = if self.mending { self.files() } else { Vec::new() };
+        let files = if self.mending == Mending::Nothing { Vec::new() } else { self.files() };
         for (role, version) in files.into_iter().filter(|(role, _)| !top(role)) {
             let path = layout.role_file(&role, version);
             if let Some(bytes) = durable::read(&path, MAX_TARGETS_BYTES as u64)? {
@@ -280,7 +305,7 @@ impl Current {
     ) -> Result<(), PublishError> {
         let expected = Expected { anchor: self.anchor, policy: &self.policy, now };
         match proven::check(&expected, path, role, version, bytes) {
-            Err(PublishError::ProofRefused { .. }) if self.mending => {
+            Err(PublishError::ProofRefused { source, .. }) if self.mending.covers(&source) => {
                 let policy = self.policy.clone();
                 self.refused.push(Refused { role: role.to_owned(), version, policy });
             }

@@ -64,6 +64,18 @@ pub enum PublishError {
         /// What the policy says.
         source: Box<PolicyError>,
     },
+    /// Time would go back for clients.
+    #[error(
+        "this machine's clock says {now}: a timestamp signed now expires on {next}, before the one in force, on {present}"
+    )]
+    ClockBehind {
+        /// What the clock says.
+        now: Timestamp,
+        /// When the timestamp in force expires.
+        present: Timestamp,
+        /// When the next one would.
+        next: Timestamp,
+    },
     /// A key cannot go without another in its place: what it is used for could no longer be met.
     #[error("without that key {} has {keys} {} and needs {threshold}", needing(.role), if *.keys == 1 { "key" } else { "keys" })]
     KeyNeeded {
@@ -247,6 +259,8 @@ pub enum PublishError {
         have: Vec<String>,
         /// Who has not.
         missing: Vec<String>,
+        /// What else is short: `targets: 2 more of root-1, root-2`, safe on a terminal.
+        others: Vec<String>,
     },
     /// Only one person stands behind a change that needs two.
     #[error(transparent)]
@@ -257,8 +271,6 @@ pub enum PublishError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        /// What else is short: `targets: 2 more of root-1, root-2`, safe on a terminal.
-        others: Vec<String>,
         reason: String,
     },
     /// The version is not released, so it cannot be taken back.
@@ -342,6 +354,7 @@ impl Explain for PublishError {
             Self::RepoMissing { .. } => code::PUBLISH_REPO_MISSING,
             Self::Damaged { .. } => code::PUBLISH_REPO_DAMAGED,
             Self::ProofRefused { source, .. } => source.code(),
+            Self::ClockBehind { .. } => code::CLOCK_BEHIND_EVIDENCE,
             Self::KeyNeeded { .. } => code::USAGE,
             Self::Unfinished { .. } => code::PUBLISH_UNFINISHED,
             Self::Incomplete { .. } => code::INTERNAL_ERROR,
@@ -391,6 +404,9 @@ impl Explain for PublishError {
             Self::RepoExists { .. } => {
                 Some("choose an empty or new folder; `init` never writes over anything".to_owned())
             }
+            Self::DirNotEmpty { .. } => {
+                Some("choose an empty or new folder; nothing is written over".to_owned())
+            }
             Self::InitDiffers { path } => Some(format!(
                 "run `init` with the same options and keys as before; or begin anew: nothing of {} was ever \
                  published, so it and its keys can be deleted",
@@ -402,13 +418,15 @@ impl Explain for PublishError {
             ),
             Self::RepoMissing { .. } => Some("make one with `countersign init`".to_owned()),
             Self::Damaged { path, .. } => Some(format!(
-            Self::DirNotEmpty { .. } => {
-                Some("choose an empty or new folder; nothing is written over".to_owned())
-            }
                 "restore {} from a mirror or a copy; published metadata never changes, so any true copy will do",
                 shown(path)
             )),
             Self::ProofRefused { source, .. } => Some(refused_fix(source)),
+            Self::ClockBehind { .. } => Some(
+                "set this machine's clock right if it is behind; only if it is right, and was ahead when this was \
+                 published, run `countersign renew --clock-was-ahead`"
+                    .to_owned(),
+            ),
             Self::KeyNeeded { .. } => {
                 Some("give a replacement, or lower the threshold or quorum first".to_owned())
             }
@@ -490,8 +508,9 @@ fn blocked_fix(log: &VerifierKey, source: &LogError) -> Option<String> {
 fn refused_fix(source: &PolicyError) -> String {
     let renew = "run `countersign renew`, which has the proofs of all current metadata made anew";
     match source.code() {
-        code::LOG_COSIGNATURE_TIME => format!(
-            "set this machine's clock right if it is behind; if it was ahead when this was published, {renew}"
+        code::LOG_COSIGNATURE_TIME => String::from(
+            "set this machine's clock right if it is behind; only if it is right, and was ahead when this was \
+             published, run `countersign renew --clock-was-ahead`",
         ),
         _ => renew.to_owned(),
     }

@@ -5,6 +5,7 @@ use countersign_base::{Explain as _, Timestamp};
 use countersign_tuf::editor::{Draft, SnapshotEditor, TimestampEditor};
 use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT, TIMESTAMP};
 use countersign_tuf::{Role as _, Root, TufError};
+use countersign_verify::MAX_CLOCK_SKEW_SECONDS;
 
 use crate::act::{Signed, Site};
 use crate::current::Current;
@@ -68,6 +69,7 @@ impl<'a> Online<'a> {
         keyring: &mut Keyring<'_>,
     ) -> Result<(Signed, Timestamp), PublishError> {
         let expires = self.site.now.plus_days(self.site.expiries.timestamp_days);
+        self.check_clock(expires)?;
         let mut editor = match self.current.and_then(Current::timestamp) {
             Some(timestamp) => TimestampEditor::next(timestamp),
             None => TimestampEditor::new(expires, snapshot),
@@ -79,6 +81,23 @@ impl<'a> Online<'a> {
         }
         editor.set_expires(expires).set_snapshot(snapshot);
         Ok((self.sign(editor.finish()?, keyring)?, expires))
+    }
+
+    /// Time goes forward: a timestamp that expires before the one in force was made by a clock that is behind, or the one
+    /// in force by one that was ahead (ADR 0015). A rotation of the online keys ends what a thief has dated.
+    fn check_clock(&self, expires: Timestamp) -> Result<(), PublishError> {
+        let Some(present) =
+            self.current.and_then(Current::timestamp).map(countersign_tuf::Timestamp::expires)
+        else {
+            return Ok(());
+        };
+        if self.site.clock_was_ahead
+            || self.rotates()
+            || present <= expires.plus_seconds(MAX_CLOCK_SKEW_SECONDS)
+        {
+            return Ok(());
+        }
+        Err(PublishError::ClockBehind { now: self.site.now, present, next: expires })
     }
 
     /// Whether a new root takes a key from the online roles: then clients drop the timestamp and snapshot that they hold

@@ -46,6 +46,7 @@ impl<'a> Publisher<'a> {
             disk: Arc::new(RealDisk),
             expiries: Expiries::default(),
             now,
+            clock_was_ahead: false,
         };
         Self { site, ask, connect }
     }
@@ -57,16 +58,24 @@ impl<'a> Publisher<'a> {
         self
     }
 
+    /// Says that this machine's clock is right now and was ahead when something was published: [`Publisher::renew`] then
+    /// makes anew the proofs from the future, and the timestamp may expire before the one in force. The times of
+    /// witnesses elsewhere are still held against the clock.
+    pub const fn clock_was_ahead(&mut self) {
+        self.site.clock_was_ahead = true;
+    }
+
     /// Signs the timestamp again, for as long again; and the snapshot when less than a third of its time is left. Before
     /// that it mends what can be mended without people: a change of root that was interrupted is completed, and proofs
-    /// that clients refuse are made anew, such as those made while this machine's clock was ahead.
+    /// that clients refuse are made anew; those from the future only after [`Publisher::clock_was_ahead`].
     ///
     /// To be run by a timer, every day or so: clients refuse a repository whose timestamp has expired. What takes people
     /// is told by [`Publisher::due`].
     ///
     /// # Errors
     /// `publish-repo-missing`, `publish-repo-damaged`, `publish-locked`, codes of keys, log and witnesses;
-    /// `tuf-expired` for root or targets, whose renewal takes people.
+    /// `tuf-expired` for root or targets, whose renewal takes people; `log-cosignature-time` and `clock-behind-evidence`
+    /// if this machine's clock is behind what was published.
     pub fn renew(&mut self) -> Result<Publication, PublishError> {
         let site = &self.site;
         let lock = act::lock(&site.layout)?;

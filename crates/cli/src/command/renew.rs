@@ -33,6 +33,12 @@ pub(crate) struct RenewArgs {
     /// Their passphrase is typed, or it is the first line of the file that COUNTERSIGN_PASSPHRASE_FILE names.
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     keys: Option<PathBuf>,
+    /// This machine's clock is right now, and was ahead when something was published: what is dated in the future is
+    /// made anew
+    ///
+    /// Look at the clock first. With a clock that is behind, what witnesses have proven would be dated back.
+    #[arg(long, conflicts_with = "check")]
+    clock_was_ahead: bool,
     /// Only say what is due
     #[arg(long)]
     check: bool,
@@ -122,7 +128,12 @@ pub(crate) fn run(args: &RenewArgs, site: &Site) -> Result<ExitCode, CliError> {
         keys => return check(&args.repo, keys.as_deref(), site),
     };
     let mut passphrases = Passphrases::new(&site.out);
-    let done = publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| publisher.renew())?;
+    let done = publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| {
+        if args.clock_was_ahead {
+            publisher.clock_was_ahead();
+        }
+        publisher.renew()
+    })?;
     let repository = args.repo.display().to_string();
     site.out.report(&Renewed { ok: true, repository, published: Published::new(&done) })?;
     Ok(ExitCode::SUCCESS)

@@ -2,8 +2,41 @@
 
 use countersign_base::Explain as _;
 
-use crate::support::{code, files, view, with_product};
+use countersign_publish::{Publication, PublishError};
+
+use crate::support::{Site, code, files, view, with_product};
 use crate::trust_support::{Client, change, rotation, temp};
+
+/// Renews after a person has looked at the clock.
+fn mend(site: &mut Site) -> Result<Publication, PublishError> {
+    site.act(|publisher| {
+        publisher.clock_was_ahead();
+        publisher.renew()
+    })
+}
+
+/// No proof lies in the future, and still nothing is dated back: the clock is behind its own last timestamp.
+#[test]
+fn a_timestamp_never_expires_before_the_one_in_force() {
+    let dir = temp();
+    let (mut site, anchor) = with_product(dir.path());
+    let made = site.now;
+    site.now = made.plus_days(5);
+    site.renew().unwrap();
+    site.now = made.plus_days(2);
+    let before = files(&site.repo().join("metadata"));
+    for result in [code(site.renew()), code(site.release("1.0.0", "one"))] {
+        assert_eq!(result, "clock-behind-evidence");
+    }
+    assert_eq!(files(&site.repo().join("metadata")), before);
+    // The twins: a clock that is corrected by a minute, and one that a person answers for.
+    site.now = made.plus_days(4).plus_seconds(86_340);
+    site.renew().unwrap();
+    site.now = made.plus_days(2);
+    mend(&mut site).unwrap();
+    site.release("1.0.0", "one").unwrap();
+    Client::new(&site, anchor, "home").refresh(&site);
+}
 
 /// Published while the clock was ahead, then the honest clock: clients refuse what is dated in their future.
 #[test]
@@ -25,7 +58,11 @@ fn a_clock_that_was_ahead_is_mended() {
     assert!(error.fix().unwrap().contains("countersign renew"), "{:?}", error.fix());
     assert_eq!(files(&site.repo()), before);
 
-    let renewed = site.renew().unwrap();
+    // Nothing here can tell whether this clock is behind or was ahead.
+    assert_eq!(code(site.renew()), "log-cosignature-time");
+    assert_eq!(files(&site.repo()), before);
+
+    let renewed = mend(&mut site).unwrap();
     assert!(renewed.documents.is_empty(), "indices and leaves stay: {renewed:?}");
     assert_eq!(client.refresh(&site), (1, 3));
     assert_eq!(site.view(anchor).releases(), ["1.0.0", "1.1.0"]);
@@ -57,7 +94,8 @@ fn proofs_of_roots_are_mended_too() {
     site.now = honest;
     assert_eq!(view(&site.repo(), anchor, site.now).unwrap_err().code().name(), "log-cosignature-time");
     assert_eq!(code(site.release("1.0.0", "one")), "log-cosignature-time");
-    site.renew().unwrap();
+    assert_eq!(code(site.renew()), "log-cosignature-time");
+    mend(&mut site).unwrap();
     assert_eq!(Client::new(&site, anchor, "home").refresh(&site).0, 2);
     site.release("1.0.0", "one").unwrap();
     assert_eq!(site.view(anchor).releases(), ["1.0.0"]);
