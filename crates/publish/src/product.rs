@@ -20,6 +20,9 @@ use crate::proposal::{AtOnce, Intent, Member, Planning, ProductIntent, set_holde
 use crate::publisher::Publisher;
 use crate::trust;
 
+/// How many must sign for a new product, if nothing is said.
+const NEW_THRESHOLD: u32 = 2;
+
 /// What a new product shall be.
 #[derive(Debug, Clone)]
 pub struct ProductOptions<'a> {
@@ -90,9 +93,9 @@ impl Publisher<'_> {
         };
         let intent = Intent::Product(ProductIntent {
             name: options.name.clone(),
-            threshold: options.threshold,
+            threshold: Some(options.threshold),
             signers: signers.iter().map(member).collect(),
-            separation: false,
+            separation: Some(false),
             drop_pairs: BTreeSet::new(),
         });
         let at_once = AtOnce { site, current: &current, intent: &intent };
@@ -111,8 +114,12 @@ impl Publisher<'_> {
 /// signers could never meet; `tuf-key-duplicate`.
 pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Vec<Draft>, PublishError> {
     let (name, current) = (intent.name.as_str(), planning.current);
-    check_signers(intent)?;
     let before = current.targets()?;
+    let present = before.role_keys(name).map_or(NEW_THRESHOLD, |keys| keys.threshold);
+    let threshold = intent.threshold.unwrap_or(present);
+    let held = extension::separation(before, name).map_err(PublishError::Separation)?;
+    let separation = intent.separation.unwrap_or(held);
+    check_signers(intent, threshold, separation)?;
     let keys: Vec<PublicKey> = intent.signers.iter().map(|member| member.key.clone()).collect();
     let mut targets = TargetsEditor::next(TARGETS, before);
     targets
@@ -121,7 +128,7 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Ve
         .set_delegation(&NewDelegation {
             name,
             keys: &keys,
-            threshold: intent.threshold,
+            threshold,
             coverage: Coverage::Paths(vec![pattern(name)]),
             terminating: true,
         })?;
@@ -129,7 +136,7 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &ProductIntent) -> Result<Ve
     let others = before.delegations().into_iter().flat_map(|all| all.roles());
     let staying = others.filter(|role| role.name != name).flat_map(|role| role.keys.keyids.clone()).collect();
     set_holders(&mut members, &staying, &intent.signers)?;
-    set_separation(&mut members, name, intent.separation);
+    set_separation(&mut members, name, separation);
     targets.set_extension(EXTENSION, Json::Object(members));
     let no_keys = KeyTable::new();
     let table = before.delegations().map_or(&no_keys, |delegations| delegations.keys());
@@ -159,14 +166,14 @@ pub(crate) fn pattern(name: &str) -> String {
     format!("{name}/*/*/*")
 }
 
-fn check_signers(intent: &ProductIntent) -> Result<(), PublishError> {
-    let (threshold, keys) = (intent.threshold, intent.signers.len());
+fn check_signers(intent: &ProductIntent, threshold: u32, separation: bool) -> Result<(), PublishError> {
+    let keys = intent.signers.len();
     if threshold == 0 || threshold as usize > keys {
         return Err(PublishError::Threshold { threshold, keys });
     }
     let people: BTreeSet<String> =
         intent.signers.iter().map(|member| member.holder.to_ascii_lowercase()).collect();
-    if intent.separation && (people.len() < 2 || people.len() < threshold as usize) {
+    if separation && (people.len() < 2 || people.len() < threshold as usize) {
         let reason =
             "the rule of separation needs signers of at least two people, and as many as the threshold";
         return Err(PublishError::ProposalUsage { reason });

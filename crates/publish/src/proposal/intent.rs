@@ -114,12 +114,14 @@ pub struct ProductIntent {
     /// Its name, which is its role's too.
     #[serde(with = "text")]
     pub name: ProductName,
-    /// How many of the signers must sign.
-    pub threshold: u32,
+    /// How many of the signers must sign; as many as before, or two for a new product, if it is not named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u32>,
     /// Who may sign.
     pub signers: Vec<Member>,
-    /// Whether who proposes a change of it needs another person's approval.
-    pub separation: bool,
+    /// Whether who proposes a change of it needs another person's approval; as before, if it is not named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separation: Option<bool>,
     /// Ids of signers' keys that count without a second key from now on, for all products that list them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub drop_pairs: BTreeSet<String>,

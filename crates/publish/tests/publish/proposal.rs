@@ -72,9 +72,9 @@ pub(crate) fn product(rules: Rules, signers: Vec<Member>) -> Intent {
     let Rules { threshold, separation } = rules;
     Intent::Product(ProductIntent {
         name: PRODUCT.parse().unwrap(),
-        threshold,
+        threshold: Some(threshold),
         signers,
-        separation,
+        separation: Some(separation),
         drop_pairs: BTreeSet::new(),
     })
 }
@@ -198,7 +198,7 @@ fn a_signature_too_few_publishes_nothing() {
     let error = site.publish(&proposal).unwrap_err();
     assert_eq!(error.code().name(), "publish-threshold-not-met");
     assert_eq!(error.to_string(), "`node` needs 2 signatures, and has 1: alice");
-    assert_eq!(error.fix().unwrap(), "who has not signed: bob, carol");
+    assert_eq!(error.fix().unwrap(), "who must still sign: node: 1 more of bob, carol");
     assert_eq!(site.view(anchor), before);
     proposal.sign(&team.carol).unwrap();
     site.publish(&proposal).unwrap();

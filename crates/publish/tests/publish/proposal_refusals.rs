@@ -1,12 +1,13 @@
 //! What is refused of a proposal, each with its code, and that nothing is published then.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use countersign_base::Explain as _;
 use countersign_base::code::Class;
-use countersign_publish::proposal::{MAX_VALID_DAYS, Proposal, ProposedBy};
+use countersign_publish::proposal::{MAX_VALID_DAYS, Member, ProductIntent, Proposal, ProposedBy};
 use countersign_publish::{Intent, PublishError};
 
 use crate::proposal::{Rules, Team, member, person, product, sign_at_hand, with_rules, with_team};
@@ -496,4 +497,34 @@ fn clients_check_the_rule_of_separation_themselves() {
         fs::remove_file(site.keys().join(format!("node-2.{ending}"))).unwrap();
     }
     assert_eq!(code(site.release("1.2.0", "three")), "approval-self");
+}
+
+/// Other signers and nothing else: the rule and the threshold stay.
+#[test]
+fn what_a_change_of_signers_does_not_name_stays() {
+    let dir = temp();
+    let (mut site, _, team) = with_rules(dir.path(), Rules { threshold: 1, separation: true });
+    let unnamed = |signers: Vec<Member>| {
+        Intent::Product(ProductIntent {
+            name: PRODUCT.parse().unwrap(),
+            threshold: None,
+            signers,
+            separation: None,
+            drop_pairs: BTreeSet::new(),
+        })
+    };
+    let mut members = team.members();
+    members.pop();
+    let proposal = site.propose(&unnamed(members.clone()), "alice").unwrap();
+    let changes = &proposal.summary(site.now).unwrap().roles[0].changes;
+    assert!(changes.iter().any(|line| line.contains("needs 1 of 2")), "{changes:?}");
+    assert!(!changes.iter().any(|line| line.contains("another person")), "{changes:?}");
+    // The rule is still held to: one person cannot meet it.
+    members.truncate(1);
+    assert_eq!(code(site.propose(&unnamed(members), "alice")), "usage");
+    // The twin: said.
+    let intent = product(Rules { threshold: 1, separation: false }, team.members());
+    let proposal = site.propose(&intent, "alice").unwrap();
+    let changes = &proposal.summary(site.now).unwrap().roles[0].changes;
+    assert!(changes.iter().any(|line| line.contains("no longer asks for another person")), "{changes:?}");
 }

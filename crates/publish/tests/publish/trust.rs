@@ -29,8 +29,10 @@ fn any_key_is_rotated_and_every_client_follows() {
     let asleep = Client::new(&site, anchor, "asleep");
     let mut roots = 1;
     for (number, (name, stage)) in ROTATED.into_iter().enumerate() {
-        let itself =
-            Intent::Rotate(RotateIntent { from: public(&site, name), to: member(&public(&site, name), name) });
+        let itself = Intent::Rotate(RotateIntent {
+            from: public(&site, name),
+            to: member(&public(&site, name), name),
+        });
         assert_eq!(change(&mut site, &itself).unwrap_err().code().name(), "usage", "{name}");
         let naps = awake.twin(&format!("naps-{number}"));
         let intent = rotation(&site, name, &format!("{name}-new"));

@@ -21,9 +21,9 @@ fn told(site: &mut Site, intent: &Intent) -> Result<Vec<String>, PublishError> {
 fn product(name: &str, signers: &[&Member], drop: &[&Member]) -> Intent {
     Intent::Product(ProductIntent {
         name: name.parse().unwrap(),
-        threshold: 1,
+        threshold: Some(1),
         signers: signers.iter().map(|member| (*member).clone()).collect(),
-        separation: false,
+        separation: Some(false),
         drop_pairs: ids(drop),
     })
 }

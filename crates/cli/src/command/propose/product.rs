@@ -25,27 +25,34 @@ pub(crate) struct ProductArgs {
     repo: PathBuf,
     /// The product's name: a-z, 0-9, `.`, `_`, `-`
     name: ProductName,
-    /// How many signers must sign each release
-    #[arg(long, value_name = "K", default_value_t = 2)]
-    threshold: u32,
+    /// How many signers must sign each release; without it as many as now, or 2 for a new product
+    #[arg(long, value_name = "K")]
+    threshold: Option<u32>,
     /// Who may sign: a .pub file, or HOLDER=KEY; may be given several times
     #[arg(long, value_name = "KEY", num_args = 1.., required = true)]
     signer: Vec<String>,
     /// Ask for two people: whoever proposes a release cannot be the only one to approve it
     #[arg(long)]
     separation: bool,
+    /// Ask for two people no more; without this and without --separation the rule stays as it is
+    #[arg(long, conflicts_with = "separation")]
+    no_separation: bool,
     #[command(flatten)]
     propose: ProposeArgs,
 }
 
 pub(super) fn run(args: &ProductArgs, site: &Site) -> Result<ExitCode, CliError> {
     let signers = args.signer.iter().map(|text| member::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let ProductArgs { name, threshold, separation, .. } = args;
+    let ProductArgs { name, threshold, separation, no_separation, .. } = args;
     let intent = Intent::Product(ProductIntent {
         name: name.clone(),
         threshold: *threshold,
         signers,
-        separation: *separation,
+        separation: match (separation, no_separation) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        },
         drop_pairs: BTreeSet::new(),
     });
     propose(&args.repo, &intent, &format!("product-{name}"), &args.propose.by_user()?, site)
