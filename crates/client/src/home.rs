@@ -238,8 +238,8 @@ impl Home {
     /// Forgets a repository and all that was verified of it, what guards against its going back included.
     ///
     /// # Errors
-    /// `trust-map-invalid` if it must agree on anything: the map knows repositories by their names, and another one could
-    /// be given this name, and with it the say of the one that was meant. `trust-repo-unknown`, `storage-failed`. A
+    /// `trust-map-invalid` if it must agree on anything: the map knows repositories by their names, and another one
+    /// could be given this name, and with it the say of the one that was meant. `trust-repo-unknown`, `storage-failed`. A
     /// damaged one can be removed.
     pub fn remove(&self, name: &RepoName) -> Result<(), ClientError> {
         let folder = self.folder(name);

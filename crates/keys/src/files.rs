@@ -95,8 +95,8 @@ pub(crate) fn read(path: &Path, access: Access) -> Result<Option<Zeroizing<Vec<u
     Ok(Some(bytes))
 }
 
-/// Refuses what users other than its owner can change. A directory with the sticky bit is fine: in it they can add files
-/// and neither remove nor replace those of others.
+/// Refuses what users other than its owner can change. A directory with the sticky bit is fine: in it they can add
+/// files and neither remove nor replace those of others.
 ///
 /// # Errors
 /// `key-storage-failed`.

@@ -147,7 +147,8 @@ impl KeyDir {
         }
     }
 
-    /// Refuses a public key that this folder has marked, under whatever name: it must not come back as somebody's new key.
+    /// Refuses a public key that this folder has marked, under whatever name: it must not come back as somebody's new
+    /// key.
     ///
     /// # Errors
     /// `key-revoked`, `key-malformed` for a damaged mark, `limit-exceeded`, `key-storage-failed`.
