@@ -97,7 +97,7 @@ pub struct NewKey<'a> {
     pub stage: Stage,
     /// The product, for a release key.
     pub product: Option<&'a ProductName>,
-    /// The person or machine that holds it; keys of one holder count as one person.
+    /// The person or machine that holds it; where a product asks for separation, keys of one holder count as one person.
     pub holder: &'a str,
     /// Its scheme.
     pub algorithm: Algorithm,

@@ -19,7 +19,7 @@ use crate::site::Site;
 /// are named, a witness of its own. The anchor is what users trust: publish it where they will look for it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign init ./repo --keys ./keys\n  countersign init ./repo --keys ./keys --witness 'witness.example/w1+1a2b3c4d+BAA... https://witness.example'"
+    after_help = "Examples:\n  countersign init ./repo --keys ./keys\n  countersign init ./repo --keys ./keys \\\n      --witness 'witness.example/w1+1a2b3c4d+BAA... https://witness.example'"
 )]
 pub(crate) struct InitArgs {
     /// Folder of the new repository; any web server can serve it

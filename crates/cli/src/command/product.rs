@@ -26,7 +26,7 @@ pub(crate) enum ProductCommand {
 /// Without --signer, as many new keys as the threshold are made, and all of them must sign each release.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign product add ./repo node --keys ./keys\n  countersign product add ./repo node --keys ./keys --threshold 2 --signer ed25519:1a2b... --signer bob.pub"
+    after_help = "Examples:\n  countersign product add ./repo node --keys ./keys\n  countersign product add ./repo node --keys ./keys \\\n      --threshold 2 --signer ed25519:1a2b... --signer bob.pub"
 )]
 pub(crate) struct AddArgs {
     /// The repository's folder

@@ -22,7 +22,7 @@ use crate::site::Site;
 /// visible. Release other platforms of the same version with further calls.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign release ./repo node 1.4.0 ./node --keys ./keys\n  countersign release ./repo node 1.4.0 ./arm/node --keys ./keys --platform linux/arm64"
+    after_help = "Examples:\n  countersign release ./repo node 1.4.0 ./node --keys ./keys\n  countersign release ./repo node 1.4.0 ./arm/node --keys ./keys \\\n      --platform linux/arm64"
 )]
 pub(crate) struct ReleaseArgs {
     /// The repository's folder

@@ -44,7 +44,7 @@ pub(crate) enum WitnessCommand {
 /// from a backup: a witness that forgets can be shown two histories.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign witness serve ./witness --name witness.example/w1 --listen 127.0.0.1:8081 --log 'example.com/log+1a2b3c4d+AaBb...'"
+    after_help = "Example:\n  countersign witness serve ./witness --name witness.example/w1 \\\n      --listen 127.0.0.1:8081 --log 'example.com/log+1a2b3c4d+AaBb...'"
 )]
 pub(crate) struct ServeArgs {
     /// Folder of the witness's key and state

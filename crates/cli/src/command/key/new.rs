@@ -36,7 +36,9 @@ pub(crate) struct NewArgs {
     /// The product, for a release key
     #[arg(long, value_name = "NAME")]
     product: Option<ProductName>,
-    /// The person or machine that holds it; keys of one holder count as one person [default: the key's name]
+    /// The person or machine that holds it [default: the key's name]
+    ///
+    /// Where a product asks for separation, keys of one holder count as one person.
     #[arg(long, value_name = "NAME")]
     holder: Option<String>,
     /// ed25519, ecdsa-p256, ecdsa-p384, ml-dsa-44 or ml-dsa-65 [default: ed25519, or what the key elsewhere is of]

@@ -18,7 +18,7 @@ use crate::site::Site;
 /// Propose files as a version of a product; they are copied into the proposal
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign propose release ./repo node 1.4.0 ./node --why 'fixes the sync bug'"
+    after_help = "Example:\n  countersign propose release ./repo node 1.4.0 ./node \\\n      --why 'fixes the sync bug'"
 )]
 pub(crate) struct ReleaseArgs {
     /// The repository's folder

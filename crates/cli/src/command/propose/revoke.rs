@@ -16,7 +16,7 @@ use crate::site::Site;
 /// Once it is published, no client accepts what only that key vouches for, as soon as it refreshes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign propose revoke ./repo alice.pub --reason compromised\n  countersign propose revoke ./repo ed25519:1a2b... --reason lost --replacement alice-2.pub"
+    after_help = "Examples:\n  countersign propose revoke ./repo alice.pub --reason compromised\n  countersign propose revoke ./repo ed25519:1a2b... \\\n      --reason lost --replacement alice-2.pub"
 )]
 pub(crate) struct RevokeArgs {
     /// The repository's folder

@@ -14,7 +14,7 @@ use crate::site::Site;
 /// Propose to take a version back: no client installs it any more, and those that have it say so
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign propose yank ./repo node 1.4.0 --reason 'loses data on restart; take 1.4.1'"
+    after_help = "Example:\n  countersign propose yank ./repo node 1.4.0 \\\n      --reason 'loses data on restart; take 1.4.1'"
 )]
 pub(crate) struct YankArgs {
     /// The repository's folder

@@ -100,6 +100,8 @@ fn d23_a_whoever_proposes_is_not_the_only_one_to_approve() {
         let own = format!("own-{number}");
         release_by(&team, "1.1.0", by, &own).ok();
         team.sign(&own, "alice", &["alice"]);
+        let shown = team.run(&["proposal", "show", &own]).ok().json();
+        assert_eq!(shown["complete"], false, "{shown}");
         let run = refused(&team, &own, code::APPROVAL_SELF);
         assert!(run.text().contains("cannot be the only one to approve it"), "{}", run.text());
     }
