@@ -299,8 +299,12 @@ fn go(place: &Place) -> Result<Command, String> {
 }
 
 /// Programs that come with the system, each with its package.
-const SYSTEM: &[(&str, &str)] =
-    &[("faketime", "faketime"), ("softhsm2-util", "softhsm2"), ("pkcs11-tool", "opensc")];
+const SYSTEM: &[(&str, &str)] = &[
+    ("faketime", "faketime"),
+    ("softhsm2-util", "softhsm2"),
+    ("pkcs11-tool", "opensc"),
+    ("pg_ctlcluster", "postgresql"),
+];
 
 /// The PKCS#11 module of SoftHSM2, a token in software.
 const SOFTHSM: &str = "libsofthsm2.so";

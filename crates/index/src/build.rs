@@ -12,7 +12,7 @@ use crate::row::Row;
 use crate::store::{Database, Head};
 
 /// Entries that one transaction takes.
-const ROWS_AT_ONCE: usize = 4096;
+const ROWS_AT_ONCE: usize = 16_384;
 
 /// A log whose checkpoint is trusted, and what its entries rest on.
 #[derive(Clone, Copy)]

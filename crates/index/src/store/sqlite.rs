@@ -13,6 +13,8 @@ use crate::error::IndexError;
 
 /// How long another process that writes is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What the database may keep in memory.
+const CACHE_KIBIBYTES: i64 = 64 * 1024;
 /// Statements that are kept prepared.
 const PREPARED: usize = 32;
 
@@ -29,6 +31,8 @@ pub(crate) fn open(path: &Path, make: bool) -> Result<Box<dyn Database>, IndexEr
     // Readers go on while an index grows. Derived data: after a power loss the last transactions may be gone, whole.
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    // Leaf hashes come in no order: their index is written all over, and should be in memory while it is.
+    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES).map_err(failed)?;
     Ok(Box::new(Tables::open(Sqlite(connection), make)?))
 }
 

@@ -167,7 +167,7 @@ fn a_check_finds_whatever_was_changed(backend: &Backend<'_>) {
 
 fn readers_see_whole_trees_while_it_grows(backend: &Backend<'_>) {
     let (temp, place) = (scratch(), (backend.fresh)());
-    let fixture = plain(temp.path(), "entry", 30_000);
+    let fixture = plain(temp.path(), "entry", 60_000);
     drop(place.open().unwrap());
     let done = AtomicBool::new(false);
     let sizes = thread::scope(|scope| {
@@ -193,13 +193,13 @@ fn readers_see_whole_trees_while_it_grows(backend: &Backend<'_>) {
         done.store(true, Ordering::SeqCst);
         reader.join().unwrap()
     });
-    assert_eq!(sizes.last(), Some(&30_000));
+    assert_eq!(sizes.last(), Some(&60_000));
     assert!(sizes.is_sorted());
 }
 
 fn two_that_index_at_once_leave_one_index(backend: &Backend<'_>) {
     let (temp, place) = (scratch(), (backend.fresh)());
-    let fixture = plain(temp.path(), "entry", 20_000);
+    let fixture = plain(temp.path(), "entry", 40_000);
     drop(place.open().unwrap());
     let run = |place: &Place| match fixture.build(place) {
         Ok(_) => true,
