@@ -9,7 +9,7 @@ pub mod mldsa;
 pub mod peers;
 pub mod s3;
 pub mod sim;
+pub mod tokens;
 #[cfg(feature = "tuf-client")]
 pub mod tuf_client;
-pub mod tokens;
 pub mod vectors;

@@ -124,7 +124,8 @@ pub(super) fn run(args: &RootArgs, site: &Site) -> Result<ExitCode, CliError> {
         Some(path) => Some(read_policy(path)?),
         None => args.edit.apply(&args.repo, site)?,
     };
-    let intent = Intent::Root(RootChange { roles, expires_days: args.expires_days, policy, ..RootChange::default() });
+    let intent =
+        Intent::Root(RootChange { roles, expires_days: args.expires_days, policy, ..RootChange::default() });
     propose(&args.repo, &intent, "root", &args.propose.by_user()?, site)
 }
 
