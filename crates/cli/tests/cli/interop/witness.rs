@@ -72,7 +72,10 @@ fn our_witness_cosigns_a_log_of_tessera() {
         let line = signed.note().signatures().iter().find(|signature| signature.claims(&ours)).unwrap();
         cosignature::verify(line, &ours, signed.checkpoint()).unwrap();
         let shown = get(&witness.url, &format!("{}/checkpoint", sha256(LOG.as_bytes())));
-        assert_eq!(SignedCheckpoint::open(&shown, LOG, &[ours.clone()]).unwrap().checkpoint().size(), size);
+        assert_eq!(
+            SignedCheckpoint::open(&shown, LOG, std::slice::from_ref(&ours)).unwrap().checkpoint().size(),
+            size
+        );
     }
 
     // Another log of the same name gets none, and Tessera publishes nothing.
