@@ -1,6 +1,7 @@
 //! Mirrors: several places for one repository, copies of a log, and what a damaged log gets back from them.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -206,6 +207,24 @@ fn a_mirror_over_http_is_as_good_as_the_log() {
     assert_eq!(json["witnesses"][0], "w1");
     let mirror = text(&logged.lab.path("mirror"));
     logged.lab.run(&["log", "fsck", &mirror, "--vkey", &logged.vkey()]).ok();
+    // `serve` serves it in the log's place.
+    let mut serve = logged.lab.command(&["serve", &mirror, "--listen", "127.0.0.1:0"]);
+    let mut child = serve.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let third = text(&logged.lab.path("third"));
+    let served = logged.lab.run(&[
+        "log",
+        "mirror",
+        url["listening"].as_str().unwrap(),
+        &third,
+        "--vkey",
+        &logged.vkey(),
+    ]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(served.ok().json()["size"].as_u64(), Some(sim.log.size()));
     // A mirror of the mirror, by the key alone; and again, where nothing is new.
     let second = text(&logged.lab.path("second"));
     for copied in [sim.log.size(), 0] {

@@ -51,6 +51,7 @@ pub(crate) use line::Line;
 use metrics::Answers;
 use proofs::Proofs;
 use reads::Reads;
+pub use reads::serve_log_files;
 
 /// Connections served at once. Submitters wait for a disk and for witnesses, so there are more than for files.
 const MAX_CONNECTIONS: usize = 1024;

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY,
 };
@@ -21,7 +23,9 @@ use flate2::write::GzEncoder;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Budget;
+use crate::ServeError;
 use crate::file::{Opened, open_below, read_chunk};
+use crate::listen::{Listening, Until, run};
 use crate::repository::{not_found, plain, prepare};
 use crate::resource::Resource;
 
@@ -30,6 +34,20 @@ const MAX_COMPRESSED_BYTES: u64 = 1024 * 1024;
 
 const BINARY: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Serves the public files of a log that nobody here writes to, such as a mirror, until told to stop. Blocks the calling
+/// thread.
+///
+/// # Errors
+/// `serve-failed`
+pub fn serve_log_files(public: &Path, listening: Listening, until: Until) -> Result<(), ServeError> {
+    let reads = Reads::new(public, Budget::default());
+    run(Router::new().fallback(answer).with_state(reads), listening, until)
+}
+
+async fn answer(State(reads): State<Reads>, request: Request) -> Response {
+    reads.answer(request.method(), request.uri().path(), request.headers()).await
+}
 
 /// A folder with a log's public files.
 #[derive(Debug, Clone)]
