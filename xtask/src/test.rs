@@ -96,7 +96,8 @@ pub(crate) fn run(root: &Path) -> bool {
     }
     report.step("tests", || {
         let mut test = sh::cargo(root);
-        test.args(["test", "--workspace", "--locked", "--quiet", "--features", TUF_CLIENT])
+        // All of it, also behind a failure: one run tells everything.
+        test.args(["test", "--workspace", "--locked", "--quiet", "--no-fail-fast", "--features", TUF_CLIENT])
             .env("COUNTERSIGN_PEERS", &peers.bin);
         sh::passes(&mut test)
     });

@@ -65,6 +65,64 @@ fn examples(target: &str) -> &'static [&'static str] {
         // Each role in turn, by whichever file is taken; a root more, and all again.
         "trusted_orders" => &["nAeAfAgAhA", "nAeAfAgAhAnIeBfCgBhBnAeAfAgAhA"],
         "tile_path" => &["tile/0/x001/x234/067.p/8", "tile/entries/x001/x234/067.p/255", "tile/8/000"],
+        _ => ceremonies(target),
+    }
+}
+
+/// The same of what keys and proposals are written in. The share is of a key that is used for nothing.
+fn ceremonies(target: &str) -> &'static [&'static str] {
+    match target {
+        // A list of one key, and a signature (draft-ietf-sshm-ssh-agent, sections 3.5 and 3.6).
+        "agent_answer" => &[
+            "\u{c}\0\0\0\u{1}\0\0\03\0\0\0\u{b}ssh-ed25519\0\0\0 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0\0\u{5}alice",
+            "\u{e}\0\0\0S\0\0\0\u{b}ssh-ed25519\0\0\0@BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
+        ],
+        "approval" => &[concat!(
+            r#"{"apiVersion":"0.0.1","keyid":"337482620aadf42a7d91f8ff2dd2c523d61c602fe7415524ca2ae7774"#,
+            r#"33b4d13","kind":"approval","proposal":"42e852b95179232be1aa16bfc9ea43d578bbd220428476cca"#,
+            r#"05d835f0fdc4b2e","role":"node","signature":"77596773803f268b6f32cd8ccccffda3fde3c45b3042"#,
+            r#"8d764332f44c3a66e219cacc61bc8ce17a71de2833f8b2a05ce8a5381dc93c80215b713220cd50fb9a02"}"#,
+        )],
+        "intent" => &[
+            concat!(
+                r#"{"release":{"channel":"stable","files":[{"length":2,"mode":"644","name":"node","sha256":"#,
+                r#""73cb3858a687a8494ca3323053016282f3dad39d42cf62ca4e79dda2aac7d9ac"}],"platform":"linux/a"#,
+                r#"md64","product":"node","version":"1.1.0"}}"#,
+            ),
+            concat!(r#"{"yank":{"product":"node","version":"1.1.0","reason":"loses data"}}"#,),
+            concat!(
+                r#"{"revoke":{"key":"ed25519:f70eccab96dec6b6e3613186bf11aa9a6e8aea1e15a1142b4b66a555d87492"#,
+                r#"f9","reason":"lost"}}"#,
+            ),
+        ],
+        "key_share" => &[concat!(
+            "This is share 1 of 2 of the secret key `node-1`. Any 2 of them recover it; keep them",
+            " apart.\n",
+            "\n",
+            "countersign-key-share 1\n",
+            "key {\"apiVersion\":\"0.0.1\",\"kind\":\"publickey\",\"name\":\"node-1\",\"stage\":\"release\",\"prod",
+            "uct\":\"node\",\"holder\":\"node-1\",\"created\":\"2026-11-21T19:54:12Z\",\"public\":\"ed25519:f70",
+            "eccab96dec6b6e3613186bf11aa9a6e8aea1e15a1142b4b66a555d87492f9\"}\n",
+            "needed 2\n",
+            "digest 1 3caffe874b745f68d5f1e97a171aed6b3f274e4c47b6d5a762058bb3655133e7\n",
+            "digest 2 55468aa219e8f5bc319b290ef3e1599fdfd9a8d1c042945b911bc436d7e7272d\n",
+            "set b78857c024c5695318ebecb82f81dedec0ca71295e52759a9cdcdf22858e8836\n",
+            "secret csks1qx484pz0hatnv3sgcq4yhs4lumfkr4nryzh87vs07pn2l8ffafrredug2lqqax7zsa\n",
+        )],
+        "pkcs11_uri" => &[
+            "pkcs11:token=alice;object=node;id=%01%02;serial=0123;type=private?module-path=/usr/lib/p11.so&pin-source=file:/run/pin",
+            "ssh-agent:SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "https://kms.example/keys/release-1/",
+        ],
+        "proposal_statement" => &[concat!(
+            r#"{"apiVersion":"0.0.1","base":{"node":{"sha256":"198159bb63d429adadd56fc7eb82abe91babfbaf"#,
+            r#"f01fb80a3f27c08f65d16510","version":2}},"created":"2026-11-21T19:54:12Z","expires":"2026"#,
+            r#"-12-05T19:54:12Z","intent":{"release":{"channel":"stable","files":[{"length":2,"mode":"6"#,
+            r#"44","name":"node","sha256":"73cb3858a687a8494ca3323053016282f3dad39d42cf62ca4e79dda2aac7"#,
+            r#"d9ac"}],"platform":"linux/amd64","product":"node","version":"1.1.0"}},"kind":"proposal","#,
+            r#""proposer":"dave","repository":"csn1c68eag4dcvfhf25jwjcn9hnvmuwcmrcr9av5y2r7zf53z4mj9yuq"#,
+            r#"ssq9m9","versions":{"node":3},"why":"fixes sync"}"#,
+        )],
         _ => &[],
     }
 }

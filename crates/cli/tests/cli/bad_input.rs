@@ -98,7 +98,11 @@ fn using_commands_refuse_what_is_not_there() {
     let refuse = |line: &str, code| refuse(&publisher, line, code);
     let (good, wrong) = (publisher.anchor(), other.anchor());
     refuse("trust add new file://%repo", code::TRUST_ANCHOR_MISSING);
-    refuse(&format!("trust add new file://%repo {}x", &good[..good.len() - 1]), code::TRUST_ANCHOR_MALFORMED);
+    let typo = if good.ends_with('x') { 'y' } else { 'x' };
+    refuse(
+        &format!("trust add new file://%repo {}{typo}", &good[..good.len() - 1]),
+        code::TRUST_ANCHOR_MALFORMED,
+    );
     refuse(&format!("trust add new file://%repo {wrong}"), code::TRUST_ANCHOR_UNTRUSTED);
     refuse(&format!("trust add {REPO} file://%repo {wrong}"), code::TRUST_REPO_EXISTS);
     refuse(&format!("trust add N/A file://%repo {good}"), code::NAME_INVALID);

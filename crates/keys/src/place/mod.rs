@@ -31,6 +31,8 @@ use crate::ask::Asker;
 use crate::error::KeysError;
 
 pub use agent::MAX_AGENT_MESSAGE_BYTES;
+#[cfg(feature = "fuzzing")]
+pub use agent::read_answers;
 pub use agent_key::AgentKey;
 pub use error::PlaceError;
 pub use remote::MAX_REMOTE_MESSAGE_BYTES;

@@ -81,7 +81,10 @@ impl Pkcs11Uri {
                 // RFC 8089: `file:///p`, `file://localhost/p` and `file:/p` are one file.
                 let path =
                     path.strip_prefix("//localhost").or_else(|| path.strip_prefix("//")).unwrap_or(path);
-                fill(&mut self.pin_source, absolute(path)?)
+                let path = absolute(path)?;
+                // More slashes at its beginning would read as a host when it is written down.
+                let rest = path.strip_prefix("/").unwrap_or(&path);
+                fill(&mut self.pin_source, Path::new("/").join(rest))
             }
             "pin-value" => Err("a PIN in the URI can be read by every process: use pin-source"),
             "module-name" => Err("the module is named by its whole path: use module-path"),
@@ -117,6 +120,10 @@ impl FromStr for Pkcs11Uri {
         }
         if uri.object.is_none() && uri.id.is_none() {
             return Err(invalid("it names no key: add `object=` or `id=`"));
+        }
+        // As it is written down, where it must be read again.
+        if uri.to_string().len() > MAX_PLACE_BYTES {
+            return Err(invalid("it is too long"));
         }
         Ok(uri)
     }

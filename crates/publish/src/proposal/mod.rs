@@ -20,6 +20,8 @@ mod at_once;
 mod authority;
 mod diff;
 mod folder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod holders;
 mod intent;
 mod plan;

@@ -131,3 +131,26 @@ impl Unchecked for HeldKey {
         self.place.clone()
     }
 }
+
+/// Reads bytes as each kind of answer that an agent gives, for the fuzz targets.
+///
+/// # Panics
+/// If more comes out than went in, or a key that is not the same when its bytes are read again.
+#[cfg(feature = "fuzzing")]
+pub fn read_answers(bytes: &[u8]) {
+    if let Some(Answer::Given(identities)) = wire::identities(bytes) {
+        let read: usize = identities.iter().map(|identity| identity.blob.len() + 8).sum();
+        assert!(read <= bytes.len(), "more was read than there is");
+        for Identity { blob, .. } in &identities {
+            if let Some(Ok(key)) = wire::public_key(blob) {
+                assert_eq!(PublicKey::from_raw(key.algorithm(), key.as_raw()), Ok(key.clone()));
+            }
+        }
+    }
+    for algorithm in countersign_crypto::Algorithm::ALL {
+        if let Some(Answer::Given(signature)) = wire::signature(algorithm, bytes) {
+            // DER has some bytes of its own around the two numbers.
+            assert!(signature.len() <= bytes.len() + 8, "more was read than there is");
+        }
+    }
+}

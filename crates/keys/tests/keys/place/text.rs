@@ -23,6 +23,7 @@ fn places_read_and_show_in_one_form() {
             "pkcs11:object=a?pin-source=file:///run/pin&module-path=/usr/lib/m.so",
             "pkcs11:object=a?module-path=/usr/lib/m.so&pin-source=file:/run/pin",
         ),
+        ("pkcs11:object=a?pin-source=file:////run//pin", "pkcs11:object=a?pin-source=file:/run//pin"),
         (
             "ssh-agent:SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             "ssh-agent:SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -42,6 +43,8 @@ fn places_read_and_show_in_one_form() {
 fn text_that_names_no_place_is_refused() {
     let long = format!("pkcs11:object={}", "a".repeat(MAX_PLACE_BYTES));
     let label = format!("pkcs11:object=a;token={}", "a".repeat(33));
+    // Short enough as it is, and not as it would be written down.
+    let grows = format!("pkcs11:object=a?module-path=/{}", "=".repeat(MAX_PLACE_BYTES / 2));
     for bad in [
         "",
         "keys/release.key",
@@ -76,6 +79,7 @@ fn text_that_names_no_place_is_refused() {
         "ftp://kms.example.org/",
         &long,
         &label,
+        &grows,
     ] {
         let error = bad.parse::<Place>().unwrap_err();
         assert_eq!(error.code(), code::KEY_PLACE_INVALID, "{bad}: {error}");
