@@ -74,7 +74,7 @@ fn ceremonies(target: &str) -> &'static [&'static str] {
     match target {
         // A list of one key, and a signature (draft-ietf-sshm-ssh-agent, sections 3.5 and 3.6).
         "agent_answer" => &[
-            "\u{c}\0\0\0\u{1}\0\0\03\0\0\0\u{b}ssh-ed25519\0\0\0 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0\0\u{5}alice",
+            "\u{c}\0\0\0\u{1}\0\0\u{0}3\0\0\0\u{b}ssh-ed25519\0\0\0 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0\0\u{5}alice",
             "\u{e}\0\0\0S\0\0\0\u{b}ssh-ed25519\0\0\0@BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
         ],
         "approval" => &[concat!(
@@ -89,7 +89,7 @@ fn ceremonies(target: &str) -> &'static [&'static str] {
                 r#""73cb3858a687a8494ca3323053016282f3dad39d42cf62ca4e79dda2aac7d9ac"}],"platform":"linux/a"#,
                 r#"md64","product":"node","version":"1.1.0"}}"#,
             ),
-            concat!(r#"{"yank":{"product":"node","version":"1.1.0","reason":"loses data"}}"#,),
+            r#"{"yank":{"product":"node","version":"1.1.0","reason":"loses data"}}"#,
             concat!(
                 r#"{"revoke":{"key":"ed25519:f70eccab96dec6b6e3613186bf11aa9a6e8aea1e15a1142b4b66a555d87492"#,
                 r#"f9","reason":"lost"}}"#,
