@@ -178,6 +178,7 @@ mod tests {
             std::fs::write(path, [7; 8192]).unwrap();
             proofs.tile(id, true).unwrap();
         }
-        assert_eq!((proofs.kept().tiles.len(), proofs.kept().order.len()), (MAX_TILES, MAX_TILES));
+        let kept = proofs.kept();
+        assert_eq!((kept.tiles.len(), kept.order.len()), (MAX_TILES, MAX_TILES));
     }
 }
