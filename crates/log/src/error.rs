@@ -38,6 +38,9 @@ pub enum LogError {
     /// Another sequencer holds the log, or has changed the checkpoint under this one.
     #[error("another process writes to this log")]
     WriterConflict(#[source] StoreError),
+    /// A setting of a process that may lead a log on shared storage.
+    #[error("{0}")]
+    Setting(&'static str),
     /// The disk refused. Nothing was acknowledged after that.
     #[error("the log's storage failed")]
     Storage(#[source] StoreError),
@@ -162,7 +165,7 @@ impl Explain for LogError {
             Self::Checkpoint { source, .. } => source.code(),
             Self::Sign(error) => error.code(),
             Self::Signer(error) => error.code(),
-            Self::ProofRange { .. } => code::USAGE,
+            Self::ProofRange { .. } | Self::Setting(_) => code::USAGE,
             Self::Quorum { failed, source } => worst(failed).unwrap_or_else(|| source.code()),
             Self::TileMissing { .. } => code::LOG_TILE_MISSING,
             Self::TileMismatch { .. } => code::LOG_TILE_MISMATCH,

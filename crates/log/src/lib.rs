@@ -1,6 +1,7 @@
 //! The log: sequencer, admission of metadata, witness and `fsck`.
 //!
 //! - [`Sequencer`]: an append-only log in a folder, durable before acknowledged, served as static files.
+//! - [`Candidate`]: one of several processes that may have the log, on storage that they share.
 //! - [`Log`]: the same log for many writers at once, in threads of its own.
 //! - [`admission`]: metadata becomes an entry only if it verifies under the repository's logged root chain.
 //! - [`Witness`]: cosigns a log's checkpoints as long as each extends the one before; [`cosign`] asks for that.
@@ -16,6 +17,7 @@ pub mod cosign;
 mod dedup;
 mod error;
 mod fsck;
+mod lease;
 pub mod mirror;
 pub mod pipeline;
 mod read;
@@ -28,6 +30,7 @@ pub use admission::{Admission, Admitted, Submission};
 pub use cosign::{CosignError, Cosigner, LocalCosigner};
 pub use error::LogError;
 pub use fsck::{FsckReport, Trust, fsck};
+pub use lease::{Candidate, MAX_TAKEOVER, MIN_TAKEOVER, Seen, SharedPlace, Turn};
 pub use mirror::{Mirror, MirrorError, Source, SourceError};
 pub use pipeline::{Log, Publication, Settings};
 pub use repair::repair;

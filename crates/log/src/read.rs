@@ -1,6 +1,6 @@
 //! Proofs and leaves from the public files of a log that this process writes.
 
-use countersign_store::{Dir, Objects as _};
+use countersign_store::Objects;
 use countersign_tlog::Checkpoint;
 use countersign_tlog::merkle::{self, Hash, HashReader as _, Node};
 use countersign_tlog::tile::{TILE_WIDTH, TileId};
@@ -11,7 +11,7 @@ use crate::tree::Files;
 
 /// The inclusion proof of entry `index` in the tree of `size` entries, which is `current` or before it.
 pub(crate) fn inclusion(
-    public: &Dir,
+    public: &dyn Objects,
     current: &Checkpoint,
     index: u64,
     size: u64,
@@ -30,7 +30,7 @@ pub(crate) fn inclusion(
 /// The consistency proof from the tree of `old` to the tree of `new` entries, which is `current` or before it; empty
 /// if `old` is 0.
 pub(crate) fn consistency(
-    public: &Dir,
+    public: &dyn Objects,
     current: &Checkpoint,
     old: u64,
     new: u64,
@@ -49,7 +49,7 @@ pub(crate) fn consistency(
 }
 
 /// Whether the full tile over entry `index` has this leaf hash for it.
-pub(crate) fn holds(public: &Dir, index: u64, leaf: &Hash) -> Result<bool, LogError> {
+pub(crate) fn holds(public: &dyn Objects, index: u64, leaf: &Hash) -> Result<bool, LogError> {
     let width = u64::from(TILE_WIDTH);
     let number = index / width;
     let Some(id) = TileId::at(0, number, number.saturating_add(1).saturating_mul(width)) else {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use countersign_base::{Anchor, Sha256Digest, Timestamp};
 use countersign_crypto::sha256;
-use countersign_store::{Dir, Disk, Objects as _, RealDisk};
+use countersign_store::{Dir, Disk, Objects, RealDisk};
 use countersign_verify::Leaf;
 
 use crate::error::LogError;
@@ -30,6 +30,8 @@ use ledger::{Batch, Ledger, Logged};
 pub const MAX_SUBMISSIONS: usize = 65_536;
 /// The folder of documents in the log's private folder.
 const DOCUMENTS: &str = "documents";
+/// The same on storage that several machines share.
+const SHARED_DOCUMENTS: &str = ".countersign/documents";
 /// Entries that are remembered until they are in tiles: at most 8 MiB, some hundred KiB in practice.
 const MAX_RECENT: usize = 256;
 
@@ -85,7 +87,7 @@ impl Entries for Sequencer {
 /// What the log has admitted, and the judgement of what comes next.
 #[derive(Debug)]
 pub struct Admission {
-    documents: Dir,
+    documents: Documents,
     ledger: Ledger,
     /// The latest entries, which may not be in tiles yet, by index.
     recent: BTreeMap<u64, Vec<u8>>,
@@ -109,6 +111,18 @@ impl Admission {
         now: Timestamp,
     ) -> Result<Self, LogError> {
         let documents = Dir::open_on(disk, &private.join(DOCUMENTS), 0o600)?;
+        Self::rebuild(Documents { objects: Arc::new(documents), folder: None }, log, now)
+    }
+
+    /// As [`Admission::open`], for a log on shared storage ([`crate::Candidate`]).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_shared(log: &Sequencer, now: Timestamp) -> Result<Self, LogError> {
+        Self::rebuild(Documents { objects: log.public(), folder: Some(SHARED_DOCUMENTS) }, log, now)
+    }
+
+    fn rebuild(documents: Documents, log: &Sequencer, now: Timestamp) -> Result<Self, LogError> {
         let mut leaves: Vec<(u64, Leaf)> = Vec::new();
         log.for_each_entry(|index, entry| {
             // Entries of other kinds may stand between ours.
@@ -136,7 +150,7 @@ impl Admission {
     ) -> Result<Vec<Admitted>, LogError> {
         let Judged { batch, places } = self.judge(submissions, now)?;
         for ((_, digest), submission) in places.iter().zip(submissions) {
-            self.documents.put_if_absent(&digest.to_string(), &submission.bytes)?;
+            self.documents.put(digest, &submission.bytes)?;
         }
         let entries: Vec<Vec<u8>> = batch.fresh().iter().map(|(_, leaf)| leaf.encode()).collect();
         let indices = if entries.is_empty() { Vec::new() } else { log.append(entries.clone(), now)? };
@@ -221,7 +235,7 @@ impl Admission {
     /// # Errors
     /// `log-storage-failed`, `log-storage-corrupt`.
     pub fn document(&self, sha256: &Sha256Digest) -> Result<Option<Vec<u8>>, LogError> {
-        let Some(bytes) = self.documents.get(&sha256.to_string())? else { return Ok(None) };
+        let Some(bytes) = self.documents.get(sha256)? else { return Ok(None) };
         if countersign_crypto::sha256(&bytes) != *sha256 {
             return Err(LogError::StorageCorrupt(format!("document `{sha256}` has changed")));
         }
@@ -236,10 +250,32 @@ struct Judged<'a> {
     places: Vec<(u64, Sha256Digest)>,
 }
 
-fn read_document(documents: &Dir, leaf: &Leaf) -> Result<Vec<u8>, LogError> {
+/// Where documents are, by SHA-256.
+#[derive(Debug)]
+struct Documents {
+    objects: Arc<dyn Objects>,
+    folder: Option<&'static str>,
+}
+
+impl Documents {
+    fn name(&self, sha256: &Sha256Digest) -> String {
+        self.folder.map_or_else(|| sha256.to_string(), |folder| format!("{folder}/{sha256}"))
+    }
+
+    fn put(&self, sha256: &Sha256Digest, bytes: &[u8]) -> Result<(), LogError> {
+        self.objects.put_if_absent(&self.name(sha256), bytes)?;
+        Ok(())
+    }
+
+    fn get(&self, sha256: &Sha256Digest) -> Result<Option<Vec<u8>>, LogError> {
+        Ok(self.objects.get(&self.name(sha256))?)
+    }
+}
+
+fn read_document(documents: &Documents, leaf: &Leaf) -> Result<Vec<u8>, LogError> {
     let what = || format!("document `{}` of {} version {}", leaf.sha256, leaf.role, leaf.version);
     let bytes = documents
-        .get(&leaf.sha256.to_string())?
+        .get(&leaf.sha256)?
         .ok_or_else(|| LogError::StorageRollback(format!("{} is missing", what())))?;
     if sha256(&bytes) != leaf.sha256 {
         return Err(LogError::StorageCorrupt(format!("{} has changed", what())));

@@ -11,7 +11,7 @@ use super::{Accepted, Done};
 use crate::dedup::{Dedup, Generation};
 use crate::error::LogError;
 use crate::read;
-use crate::sequencer::{Batch, Wal, add};
+use crate::sequencer::{self, Batch, add};
 
 /// Entries that somebody wants in the log.
 pub(super) struct Offer {
@@ -31,15 +31,15 @@ pub(super) struct Journaled {
 /// What the thread owns.
 #[derive(Debug)]
 pub(super) struct Journal {
-    wal: Wal,
+    store: sequencer::Journal,
     dedup: Dedup,
     /// Index of the next new entry.
     next: u64,
 }
 
 impl Journal {
-    pub(super) const fn new(wal: Wal, dedup: Dedup, next: u64) -> Self {
-        Self { wal, dedup, next }
+    pub(super) const fn new(store: sequencer::Journal, dedup: Dedup, next: u64) -> Self {
+        Self { store, dedup, next }
     }
 
     /// Works until there will be no more offers, and all are answered.
@@ -93,7 +93,8 @@ impl Journal {
         for offer in offers {
             let mut accepted = Vec::with_capacity(offer.len());
             for (leaf, entry) in offer {
-                let known = self.dedup.find(&leaf, |index| read::holds(&shared.public, index, &leaf))?;
+                let known =
+                    self.dedup.find(&leaf, |index| read::holds(shared.public.objects(), index, &leaf))?;
                 let index = match known {
                     Some(index) => index,
                     None => {
@@ -110,7 +111,7 @@ impl Journal {
         let signed = shared.signed_size.load(Ordering::Acquire);
         batches.retain(|batch| !batch.is_empty());
         for batch in &mut batches {
-            self.wal.append(batch, signed)?;
+            self.store.append(batch, signed)?;
             self.next = batch.end();
         }
         shared.batches.fetch_add(batches.len() as u64, Ordering::Relaxed);

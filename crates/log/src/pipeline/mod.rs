@@ -182,16 +182,24 @@ impl Log {
         let unwitnessed = matches!(publication, Publication::Unwitnessed);
         let start = Start { settings, clock, public: parts.public.clone(), published, unwitnessed };
         let log = Self {
-            shared: Arc::new(Shared::new(start, parts.signing.signed().clone(), parts.lock)),
+            shared: Arc::new(Shared::new(start, parts.signing.signed().clone(), parts.hold)),
             threads: Mutex::default(),
         };
         let runs = Arc::clone(parts.dedup.runs());
-        let journal = Journal::new(parts.wal, parts.dedup, parts.growing.size());
+        let journal = Journal::new(parts.journal, parts.dedup, parts.growing.size());
         let writer = Writer::new(parts.growing, parts.signing);
         log.spawn("log-journal", |shared| journal.run(shared))?;
         log.spawn("log-tiles", |shared| writer.run(shared))?;
         log.spawn("log-index", move |shared| index::run(&runs, shared))?;
         log.spawn("log-publish", |shared| publisher::run(publication, shared))?;
+        if let Some(lease) = log.shared.lease() {
+            let shared = Arc::downgrade(&log.shared);
+            lease.on_loss(Box::new(move |error| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.fail(error);
+                }
+            }));
+        }
         Ok(log)
     }
 
@@ -204,14 +212,14 @@ impl Log {
         let guarded = move || {
             let fuse = Fuse(&shared);
             if let Err(error) = work(&shared) {
-                shared.fail(error);
+                shared.fail(shared.explain(error));
             }
             core::mem::forget(fuse);
         };
         let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(guarded)
-            .map_err(StoreError::io("start a thread for", self.shared.public.root()))?;
+            .map_err(StoreError::io("start a thread for", name.as_ref()))?;
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         Ok(())
     }
@@ -295,7 +303,7 @@ impl Log {
         if index >= held {
             return Err(LogError::ProofRange { from: index, size: held, held });
         }
-        Files::new(&self.shared.public, held).entry(index).map_err(storage_fault)
+        Files::new(self.shared.public.objects(), held).entry(index).map_err(storage_fault)
     }
 
     /// The inclusion proof of entry `index` in the tree of `size` entries, which is the signed one or before it.
@@ -303,7 +311,7 @@ impl Log {
     /// # Errors
     /// `usage` if there is no such tree or no such entry in it.
     pub fn proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, LogError> {
-        read::inclusion(&self.shared.public, self.signed().checkpoint(), index, size)
+        read::inclusion(self.shared.public.objects(), self.signed().checkpoint(), index, size)
     }
 
     /// The consistency proof between two trees, of which the newer is the signed one or before it.
@@ -311,7 +319,7 @@ impl Log {
     /// # Errors
     /// `usage` if there are no such trees.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LogError> {
-        read::consistency(&self.shared.public, self.signed().checkpoint(), old, new)
+        read::consistency(self.shared.public.objects(), self.signed().checkpoint(), old, new)
     }
 
     /// How it goes.

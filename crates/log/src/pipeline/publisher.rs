@@ -27,7 +27,7 @@ pub(super) fn run(mode: Publication, shared: &Shared) -> Result<(), LogError> {
         renew: Instant::now(),
     };
     while let Some(signed) = publisher.next(shared) {
-        let outcome = publisher.publish(&signed, shared);
+        let outcome = publisher.publish(&signed, shared).map_err(|error| shared.explain(error));
         publisher.conclude(signed, outcome, shared)?;
     }
     shared.end();
@@ -88,10 +88,10 @@ impl Publisher {
             Some((policy, cosigners)) => {
                 let before = shared.board().published.clone();
                 let before = before.as_ref().map(|published| &published.signed);
-                publication(&shared.public, before, signed, cosigners, &[policy], (shared.clock)())?
+                publication(shared.public.objects(), before, signed, cosigners, &[policy], (shared.clock)())?
             }
         };
-        shared.public.replace(CHECKPOINT, &bytes)?;
+        shared.public.publish(&bytes, signed)?;
         let signed = SignedCheckpoint::parse(&bytes)
             .map_err(|source| LogError::Checkpoint { place: CHECKPOINT.to_owned(), source })?;
         Ok(Published { bytes, signed })

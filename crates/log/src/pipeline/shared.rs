@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use countersign_store::{Dir, Lock};
 use countersign_tlog::SignedCheckpoint;
 
 use super::bounded::{Bounded, Load, Refused, Taken};
@@ -13,6 +12,8 @@ use super::journal::{Journaled, Offer};
 use super::{Clock, Done, Failing, Published, Settings, Status};
 use crate::dedup::Generation;
 use crate::error::LogError;
+use crate::lease::Lease;
+use crate::sequencer::{Hold, Public};
 
 /// Complete generations that may wait for the index thread.
 const MAX_SEALED: usize = 4;
@@ -20,7 +21,7 @@ const MAX_SEALED: usize = 4;
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    pub(super) public: Dir,
+    pub(super) public: Public,
     /// To the journal.
     pub(super) offers: Bounded<Offer>,
     /// From the journal to the writer.
@@ -37,7 +38,8 @@ pub(super) struct Shared {
     pub(super) duplicates: AtomicU64,
     busy: AtomicU64,
     failed: AtomicBool,
-    lock: Mutex<Option<Lock>>,
+    hold: Mutex<Option<Hold>>,
+    lease: Option<Lease>,
 }
 
 /// What is signed and published.
@@ -78,13 +80,13 @@ impl Board {
 pub(super) struct Start {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    pub(super) public: Dir,
+    pub(super) public: Public,
     pub(super) published: Option<SignedCheckpoint>,
     pub(super) unwitnessed: bool,
 }
 
 impl Shared {
-    pub(super) fn new(start: Start, signed: SignedCheckpoint, lock: Lock) -> Self {
+    pub(super) fn new(start: Start, signed: SignedCheckpoint, hold: Hold) -> Self {
         let Start { settings, clock, public, published, unwitnessed } = start;
         let size = signed.checkpoint().size();
         let signed = Arc::new(signed);
@@ -122,7 +124,8 @@ impl Shared {
             duplicates: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             failed: AtomicBool::new(false),
-            lock: Mutex::new(Some(lock)),
+            lease: hold.lease().cloned(),
+            hold: Mutex::new(Some(hold)),
         }
     }
 
@@ -207,6 +210,9 @@ impl Shared {
     /// Ends everything: what is on disk is not known any more.
     pub(super) fn fail(&self, error: LogError) {
         self.failed.store(true, Ordering::Release);
+        if let Some(lease) = &self.lease {
+            lease.abandon();
+        }
         let mut board = self.board();
         board.failure.get_or_insert_with(|| Arc::new(error));
         drop(board);
@@ -220,9 +226,21 @@ impl Shared {
         self.end();
     }
 
+    /// What an error means if another process took over.
+    pub(super) fn explain(&self, error: LogError) -> LogError {
+        match &self.lease {
+            Some(lease) => lease.explain(error),
+            None => error,
+        }
+    }
+
+    pub(super) const fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
     /// Lets another process have the log. Says what stopped it.
     pub(super) fn release(&self) -> Option<Arc<LogError>> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.board().failure.clone()
     }
 

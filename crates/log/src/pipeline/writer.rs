@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use countersign_store::Objects as _;
-
 use super::bounded::{Load, Taken};
 use super::journal::Journaled;
 use super::shared::Shared;
@@ -56,7 +54,7 @@ impl Writer {
                 files.extend(self.growing.partial().map_err(broken)?);
             }
             if !files.is_empty() {
-                shared.public.put_all_if_absent(&files)?;
+                shared.public.objects().put_all_if_absent(&files)?;
             }
             if sign {
                 self.sign(shared)?;

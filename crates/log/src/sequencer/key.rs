@@ -64,7 +64,7 @@ impl LogKey {
         self.verifiers.iter().all(|key| signatures.iter().any(|signature| signature.claims(key)))
     }
 
-    pub(super) fn sign(&self, checkpoint: Checkpoint, now: Timestamp) -> Result<SignedCheckpoint, LogError> {
+    pub(crate) fn sign(&self, checkpoint: Checkpoint, now: Timestamp) -> Result<SignedCheckpoint, LogError> {
         let signers = self.signers.iter();
         let signatures = signers.map(|signer| checkpoint::sign(&checkpoint, &**signer, now));
         let signatures = signatures.collect::<Result<_, _>>().map_err(LogError::Sign)?;
@@ -72,13 +72,13 @@ impl LogKey {
             .map_err(|source| self.not_ours("new checkpoint", source))
     }
 
-    pub(super) fn open(&self, place: &str, bytes: &[u8]) -> Result<SignedCheckpoint, LogError> {
+    pub(crate) fn open(&self, place: &str, bytes: &[u8]) -> Result<SignedCheckpoint, LogError> {
         let mut keys = self.verifiers.clone();
         keys.extend(self.known.iter().filter(|key| !self.verifiers.contains(key)).cloned());
         SignedCheckpoint::open(bytes, self.origin(), &keys).map_err(|source| self.not_ours(place, source))
     }
 
-    pub(super) fn not_ours(&self, place: &str, source: countersign_tlog::CheckpointError) -> LogError {
+    pub(crate) fn not_ours(&self, place: &str, source: countersign_tlog::CheckpointError) -> LogError {
         LogError::Checkpoint { place: place.to_owned(), source }
     }
 }

@@ -30,6 +30,7 @@
 mod batch;
 mod key;
 mod open;
+mod place;
 mod publish;
 mod record;
 mod signing;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 
 use countersign_base::Timestamp;
 use countersign_crypto::Signer;
-use countersign_store::{Dir, Lock, Objects as _};
+use countersign_store::Objects;
 use countersign_tlog::SignedCheckpoint;
 use countersign_tlog::merkle::{Hash, MAX_TREE_SIZE, leaf_hash};
 
@@ -52,10 +53,12 @@ use crate::tree::{Fault, Files};
 pub(crate) use batch::Batch;
 pub use key::LogKey;
 pub(crate) use open::storage_fault;
+pub(crate) use place::{Hold, Journal, Public};
 pub(crate) use publish::publication;
+pub(crate) use record::{parse_object, with_object};
 pub(crate) use signing::Signing;
 pub(crate) use tiles::Growing;
-pub(crate) use wal::{Wal, entries as wal_entries, fits};
+pub(crate) use wal::{entries as wal_entries, fits};
 
 /// Longest entry, in bytes: its length is written in two.
 pub const MAX_ENTRY_BYTES: usize = 65_535;
@@ -67,8 +70,8 @@ const MAX_PENDING_BYTES: usize = 64 * 1024 * 1024;
 /// A log, open for appending. There is one at a time.
 pub struct Sequencer {
     signing: Signing,
-    public: Dir,
-    wal: Wal,
+    public: Public,
+    journal: Journal,
     /// The tree that is in tiles, and signed.
     growing: Growing,
     /// Acknowledged entries that are not in tiles yet.
@@ -81,25 +84,25 @@ pub struct Sequencer {
     recovered: usize,
     /// Storage failed; nothing more is written.
     stopped: bool,
-    lock: Lock,
+    hold: Hold,
 }
 
 /// What a log is made of, for threads that share the work.
 pub(crate) struct Parts {
     pub(crate) signing: Signing,
-    pub(crate) public: Dir,
-    pub(crate) wal: Wal,
+    pub(crate) public: Public,
+    pub(crate) journal: Journal,
     pub(crate) growing: Growing,
     pub(crate) dedup: Dedup,
-    pub(crate) lock: Lock,
+    pub(crate) hold: Hold,
 }
 
 impl Sequencer {
     /// Takes it apart, with nothing pending.
     pub(crate) fn into_parts(mut self, now: Timestamp) -> Result<Parts, LogError> {
         self.integrate(now)?;
-        let Self { signing, public, wal, growing, dedup, lock, .. } = self;
-        Ok(Parts { signing, public, wal, growing, dedup, lock })
+        let Self { signing, public, journal, growing, dedup, hold, .. } = self;
+        Ok(Parts { signing, public, journal, growing, dedup, hold })
     }
 
     /// Makes entries durable and returns the index of each. An entry that is in the log already gets its first
@@ -131,8 +134,8 @@ impl Sequencer {
             indices.push(index);
         }
         for mut batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
-            let written = self.wal.append(&mut batch, self.signed().checkpoint().size());
-            self.or_stop(written.map_err(LogError::from))?;
+            let written = self.journal.append(&mut batch, self.signed().checkpoint().size());
+            self.or_stop(written)?;
             self.take(batch);
         }
         Ok(indices)
@@ -164,7 +167,7 @@ impl Sequencer {
         }
         let mut files = self.growing.add(&core::mem::take(&mut self.pending)).map_err(broken)?;
         files.extend(self.growing.partial().map_err(broken)?);
-        self.public.put_all_if_absent(&files)?;
+        self.public.objects().put_all_if_absent(&files)?;
         self.pending_bytes = 0;
         self.signing.sign(self.growing.size(), self.growing.root(), now)?;
         for generation in core::mem::take(&mut self.sealed) {
@@ -193,6 +196,11 @@ impl Sequencer {
         self.signing.sign_with_all(now)
     }
 
+    /// What readers fetch. On shared storage also what they should not, below `.countersign/`.
+    pub fn public(&self) -> Arc<dyn Objects> {
+        self.public.objects_arc()
+    }
+
     /// The log's key.
     pub const fn key(&self) -> &LogKey {
         self.signing.key()
@@ -219,7 +227,7 @@ impl Sequencer {
     }
 
     fn find_leaf(&self, leaf: &Hash) -> Result<Option<u64>, LogError> {
-        self.dedup.find(leaf, |index| read::holds(&self.public, index, leaf))
+        self.dedup.find(leaf, |index| read::holds(self.public.objects(), index, leaf))
     }
 
     /// The entry with this index, in tiles or not.
@@ -235,7 +243,7 @@ impl Sequencer {
         if let Some(entry) = batch.and_then(|batch| batch.entry((index - batch.first()) as usize)) {
             return Ok(entry.to_vec());
         }
-        Files::new(&self.public, self.growing.size()).entry(index).map_err(storage_fault)
+        Files::new(self.public.objects(), self.growing.size()).entry(index).map_err(storage_fault)
     }
 
     /// Shows every entry to `visit`, with its index, in order.
@@ -246,7 +254,7 @@ impl Sequencer {
         &self,
         mut visit: impl FnMut(u64, &[u8]) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        Files::new(&self.public, self.growing.size())
+        Files::new(self.public.objects(), self.growing.size())
             .for_each_entry(|index, entry| visit(index, entry).map_err(Stop::Caller))
             .map_err(|stop| match stop {
                 Stop::Caller(error) => error,
@@ -265,7 +273,7 @@ impl Sequencer {
     /// # Errors
     /// `usage` if there is no such tree or no such entry in it.
     pub fn proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, LogError> {
-        read::inclusion(&self.public, self.signed().checkpoint(), index, size)
+        read::inclusion(self.public.objects(), self.signed().checkpoint(), index, size)
     }
 
     /// The consistency proof from the tree of `old` to the tree of `new` entries; empty if `old` is 0.
@@ -273,7 +281,7 @@ impl Sequencer {
     /// # Errors
     /// `usage` if there are no such trees.
     pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, LogError> {
-        read::consistency(&self.public, self.signed().checkpoint(), old, new)
+        read::consistency(self.public.objects(), self.signed().checkpoint(), old, new)
     }
 
     fn check_running(&self) -> Result<(), LogError> {
@@ -282,15 +290,29 @@ impl Sequencer {
 
     /// After any failure in the middle of a step the state in memory may be ahead of the disk, or behind.
     fn or_stop<T>(&mut self, outcome: Result<T, LogError>) -> Result<T, LogError> {
-        self.stopped |= outcome.is_err();
-        outcome
+        outcome.map_err(|error| {
+            self.stopped = true;
+            // The next leader need not wait for one that writes no more, but the storage may not answer.
+            if let Some(lease) = self.hold.lease() {
+                lease.abandon();
+            }
+            self.explain(error)
+        })
+    }
+
+    /// What an error means if another process took over.
+    fn explain(&self, error: LogError) -> LogError {
+        match self.hold.lease() {
+            Some(lease) => lease.explain(error),
+            None => error,
+        }
     }
 }
 
 impl core::fmt::Debug for Sequencer {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Sequencer")
-            .field("public", &self.public.root())
+            .field("public", &self.public)
             .field("size", &self.size())
             .finish_non_exhaustive()
     }

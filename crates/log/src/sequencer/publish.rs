@@ -1,7 +1,7 @@
 //! Cosigning and publishing the signed checkpoint: steps 4 and 5 of the sequencer.
 
 use countersign_base::Timestamp;
-use countersign_store::{Dir, Objects as _};
+use countersign_store::Objects;
 use countersign_tlog::policy::Policy;
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
@@ -44,8 +44,10 @@ impl Sequencer {
     ) -> Result<Vec<u8>, LogError> {
         self.integrate(now)?;
         let published = self.published()?;
-        let bytes = publication(&self.public, published.as_ref(), self.signed(), cosigners, policies, now)?;
-        let replaced = self.public.replace(CHECKPOINT, &bytes).map_err(LogError::from);
+        let bytes =
+            publication(self.public.objects(), published.as_ref(), self.signed(), cosigners, policies, now);
+        let bytes = bytes.map_err(|error| self.explain(error))?;
+        let replaced = self.public.publish(&bytes, self.signed());
         self.or_stop(replaced)?;
         Ok(bytes)
     }
@@ -76,7 +78,7 @@ impl Sequencer {
         cosigners: &mut [Box<dyn Cosigner>],
         policies: &[&Policy],
     ) -> Result<Collected, LogError> {
-        cosigned(&self.public, self.published()?.as_ref(), signed, cosigners, policies)
+        cosigned(self.public.objects(), self.published()?.as_ref(), signed, cosigners, policies)
     }
 
     /// The checkpoint that readers see; `None` before the first [`Sequencer::publish`].
@@ -84,14 +86,14 @@ impl Sequencer {
     /// # Errors
     /// `log-storage-failed`, or it is not a checkpoint of this log.
     pub fn published(&self) -> Result<Option<SignedCheckpoint>, LogError> {
-        let bytes = self.public.get(CHECKPOINT)?;
+        let bytes = self.public.published()?;
         bytes.map(|bytes| self.key().open(CHECKPOINT, &bytes)).transpose()
     }
 }
 
 /// Has a checkpoint cosigned and returns it as it can be published, once each policy is met.
 pub(crate) fn publication(
-    public: &Dir,
+    public: &dyn Objects,
     published: Option<&SignedCheckpoint>,
     signed: &SignedCheckpoint,
     cosigners: &mut [Box<dyn Cosigner>],
@@ -106,7 +108,7 @@ pub(crate) fn publication(
 
 /// Asks for cosignatures of a tree that is in the tiles of `public`.
 fn cosigned(
-    public: &Dir,
+    public: &dyn Objects,
     published: Option<&SignedCheckpoint>,
     signed: &SignedCheckpoint,
     cosigners: &mut [Box<dyn Cosigner>],

@@ -44,6 +44,11 @@ const TAG_LEN: usize = 16;
 pub(super) struct Nonce(pub(super) [u8; 16]);
 
 impl Nonce {
+    /// Where records need no telling apart from what else there is.
+    const fn of_epoch(epoch: u64) -> Self {
+        Self((epoch as u128).to_be_bytes())
+    }
+
     fn hash(&self, fields: &[u8; FIELDS_LEN], leaves: &[Hash]) -> Sha256Digest {
         let mut hasher = Sha256::new();
         hasher.update(&self.0);
@@ -93,9 +98,29 @@ pub(super) fn with_record<T>(nonce: Nonce, batch: &mut Batch, write: impl FnOnce
     written
 }
 
+/// The record of a batch as an object of a journal: the epoch is its nonce, and nothing follows it.
+pub(crate) fn with_object<T>(epoch: u64, batch: &mut Batch, write: impl FnOnce(&[u8]) -> T) -> T {
+    let length = object_len(batch.bytes());
+    with_record(Nonce::of_epoch(epoch), batch, |record| write(&record[..length]))
+}
+
+/// Reads such an object.
+pub(crate) fn parse_object(epoch: u64, bytes: &[u8]) -> Option<Batch> {
+    let nonce = Nonce::of_epoch(epoch);
+    let header = Header::at(nonce, bytes, 0)?;
+    if bytes.len() != object_len(header.length) {
+        return None;
+    }
+    header.batch(nonce, bytes, 0)
+}
+
+const fn object_len(entries: usize) -> usize {
+    HEADER_LEN + entries + Sha256Digest::LEN
+}
+
 /// Bytes that a record of so many bytes of entries takes in the file.
 pub(super) const fn record_len(entries: usize) -> usize {
-    (HEADER_LEN + entries + Sha256Digest::LEN).next_multiple_of(BLOCK)
+    object_len(entries).next_multiple_of(BLOCK)
 }
 
 /// What a file holds.
@@ -295,6 +320,21 @@ mod tests {
         let bytes = file(&batches);
         assert_eq!(parse(&bytes, 8, false).unwrap().batches, batches[2..]);
         assert_eq!(parse(&bytes, 8, true).unwrap().batches, batches);
+    }
+
+    #[test]
+    fn an_object_reads_back_whole_and_only_in_its_epoch() {
+        let batch = batch(7, 3);
+        let bytes = with_object(5, &mut batch.clone(), <[u8]>::to_vec);
+        assert_eq!(parse_object(5, &bytes), Some(batch));
+        assert_eq!(parse_object(6, &bytes), None);
+        for at in 0..bytes.len() {
+            assert_eq!(parse_object(5, &bytes[..at]), None, "cut at {at}");
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert_eq!(parse_object(5, &damaged), None, "byte {at}");
+        }
+        assert_eq!(parse_object(5, &[&bytes[..], b"x"].concat()), None);
     }
 
     #[test]

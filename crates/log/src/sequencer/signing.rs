@@ -8,20 +8,32 @@ use countersign_tlog::{Checkpoint, SignedCheckpoint};
 
 use super::LogKey;
 use crate::error::LogError;
+use crate::lease::Lease;
 
 /// What binds the log: whoever holds this signs.
 #[derive(Debug)]
 pub(crate) struct Signing {
     key: LogKey,
-    cell: DirCell,
-    /// `None` only after a failed replacement.
-    held: Option<Held>,
+    keeper: Keeper,
     signed: SignedCheckpoint,
 }
 
+/// Where the signed checkpoint is.
+#[derive(Debug)]
+pub(super) enum Keeper {
+    /// In a file.
+    File {
+        cell: DirCell,
+        /// `None` only after a failed replacement.
+        held: Option<Held>,
+    },
+    /// In the cell that also says who leads.
+    Lease(Lease),
+}
+
 impl Signing {
-    pub(super) const fn new(key: LogKey, cell: DirCell, held: Held, signed: SignedCheckpoint) -> Self {
-        Self { key, cell, held: Some(held), signed }
+    pub(super) const fn new(key: LogKey, keeper: Keeper, signed: SignedCheckpoint) -> Self {
+        Self { key, keeper, signed }
     }
 
     pub(crate) const fn key(&self) -> &LogKey {
@@ -44,9 +56,13 @@ impl Signing {
         self.keep(next, now)
     }
 
-    /// Signs the present checkpoint again if a key has not signed it.
+    /// Signs the present checkpoint again if a key has not signed it, or this epoch has signed nothing yet.
     pub(super) fn sign_with_all(&mut self, now: Timestamp) -> Result<(), LogError> {
-        if self.key.all_signed(&self.signed) {
+        let begun = match &self.keeper {
+            Keeper::File { .. } => true,
+            Keeper::Lease(lease) => lease.journal() == lease.epoch(),
+        };
+        if begun && self.key.all_signed(&self.signed) {
             return Ok(());
         }
         self.keep(self.signed.checkpoint().clone(), now)
@@ -54,8 +70,13 @@ impl Signing {
 
     fn keep(&mut self, checkpoint: Checkpoint, now: Timestamp) -> Result<(), LogError> {
         let signed = self.key.sign(checkpoint, now)?;
-        let held = self.held.take().ok_or(LogError::Stopped)?;
-        self.held = Some(self.cell.replace(held, &signed.encode())?);
+        match &mut self.keeper {
+            Keeper::File { cell, held } => {
+                let seen = held.take().ok_or(LogError::Stopped)?;
+                *held = Some(cell.replace(seen, &signed.encode())?);
+            }
+            Keeper::Lease(lease) => lease.sign(signed.encode())?,
+        }
         self.signed = signed;
         Ok(())
     }
