@@ -57,6 +57,8 @@ pub struct Answer {
     pub status: u16,
     /// `Content-Type`, empty if there is none.
     pub content_type: String,
+    /// `Retry-After` in seconds, if it has one in seconds.
+    pub retry_after: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -85,15 +87,28 @@ impl HttpTransport {
     /// # Errors
     /// As [`Transport::get`], but no status is an error. Redirects are not followed.
     pub fn post(&self, path: &str, body: &[u8], limit: u64) -> Result<Answer, FetchError> {
+        self.post_marked(path, None, body, limit)
+    }
+
+    /// As [`HttpTransport::post`], with a header of the caller's: its name in lower case and its value.
+    ///
+    /// # Errors
+    /// As there; `fetch-failed` for what is no header.
+    pub fn post_marked(
+        &self,
+        path: &str,
+        mark: Option<(&'static str, &str)>,
+        body: &[u8],
+        limit: u64,
+    ) -> Result<Answer, FetchError> {
         let url = self.url(path)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.allowance.set(allowance_for(limit));
-        let response = self
-            .agent()
-            .post(&url)
-            .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
-            .send(body)
-            .map_err(|error| failure(&url, limit, error))?;
+        let mut request = self.agent().post(&url).header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        if let Some((name, value)) = mark {
+            request = request.header(name, value);
+        }
+        let response = request.send(body).map_err(|error| failure(&url, limit, error))?;
         answer(&url, response, limit)
     }
 
@@ -348,8 +363,9 @@ fn answer(url: &str, mut response: Response<Body>, limit: u64) -> Result<Answer,
     refuse_encoding(url, response.headers())?;
     let content_type = text_header(response.headers(), header::CONTENT_TYPE).unwrap_or_default().to_owned();
     let status = response.status().as_u16();
+    let retry_after = text_header(response.headers(), header::RETRY_AFTER).and_then(|text| text.parse().ok());
     let body = read_at_most(url, &mut response, limit)?;
-    Ok(Answer { status, content_type, body })
+    Ok(Answer { status, content_type, retry_after, body })
 }
 
 fn text_header(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
