@@ -201,6 +201,11 @@ impl Sequencer {
         self.public.objects_arc()
     }
 
+    /// The number of this process's term as the leader of shared storage; `None` in folders of this machine.
+    pub fn epoch(&self) -> Option<u64> {
+        self.hold.lease().map(crate::lease::Lease::epoch)
+    }
+
     /// The log's key.
     pub const fn key(&self) -> &LogKey {
         self.signing.key()
