@@ -130,6 +130,7 @@ codes! {
     TUF_MALFORMED = "tuf-malformed", Refused, "metadata is not well-formed";
     TUF_SPEC_UNSUPPORTED = "tuf-spec-unsupported", Refused, "metadata follows another major version of the TUF specification";
     TUF_NONCANONICAL = "tuf-noncanonical", Refused, "metadata has more than one reading";
+    TUF_OTHER_REPOSITORY = "tuf-other-repository", Refused, "metadata was signed for another repository";
 
     // The log, witnesses, proofs.
     LOG_QUORUM_NOT_MET = "log-quorum-not-met", Refused, "too few independent witnesses cosigned the checkpoint";

@@ -122,11 +122,11 @@ impl Publisher<'_> {
         let anchor = Anchor(sha256(&bytes));
         let act = Act::begin(site, lock, anchor, &policy, 0, &mut keyring)?;
         let mut targets = TargetsEditor::new(TARGETS, site.now.plus_days(site.expiries.targets_days));
-        targets.set_version(act.next_version(TARGETS, 0));
+        targets.set_version(act.next_version(TARGETS, 0)).set_extension(EXTENSION, online::naming(anchor));
         let targets = online::sign(targets.finish()?, &root, &mut keyring)?;
         let first = Signed { role: ROOT.to_owned(), version: 1, bytes };
         let change = Change { documents: vec![first, targets], ..Change::default() };
-        let online = Online { site, root: &root, current: None };
+        let online = Online { site, root: &root, current: None, anchor };
         let publication = act.publish(change, &online, &mut keyring, &mut *self.connect)?;
         durable::remove(&*site.disk, &mark)?;
         Ok(Initialised { anchor, policy, publication, found_keys })

@@ -1,11 +1,12 @@
 //! The roles whose keys are online: every publication has a new snapshot, and a new timestamp that points to it.
 
 use countersign_base::code::{KEY_EXPIRED, KEY_REVOKED};
-use countersign_base::{Explain as _, Timestamp};
+use countersign_base::{Anchor, Explain as _, Json, Timestamp};
 use countersign_tuf::editor::{Draft, SnapshotEditor, TimestampEditor};
 use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT, TIMESTAMP};
 use countersign_tuf::{Role as _, Root, TufError};
-use countersign_verify::MAX_CLOCK_SKEW_SECONDS;
+use countersign_verify::extension::REPOSITORY;
+use countersign_verify::{EXTENSION, MAX_CLOCK_SKEW_SECONDS};
 
 use crate::act::{Signed, Site};
 use crate::current::Current;
@@ -24,6 +25,8 @@ pub(crate) struct Online<'a> {
     pub root: &'a Root,
     /// What clients see; `None` for a repository that is being made.
     pub current: Option<&'a Current>,
+    /// Which repository it is.
+    pub anchor: Anchor,
 }
 
 impl<'a> Online<'a> {
@@ -59,6 +62,7 @@ impl<'a> Online<'a> {
         for document in documents.iter().filter(|document| document.role != ROOT) {
             editor.set_meta(&document.role, &MetaFile::describe(document.version, &document.bytes));
         }
+        editor.set_extension(EXTENSION, naming(self.anchor));
         self.sign(editor.finish()?, keyring)
     }
 
@@ -79,7 +83,7 @@ impl<'a> Online<'a> {
             // Any number will do. The snapshot's is one that the repository has come to by itself.
             editor.set_version(snapshot.version);
         }
-        editor.set_expires(expires).set_snapshot(snapshot);
+        editor.set_expires(expires).set_snapshot(snapshot).set_extension(EXTENSION, naming(self.anchor));
         Ok((self.sign(editor.finish()?, keyring)?, expires))
     }
 
@@ -138,6 +142,11 @@ impl<'a> Online<'a> {
     pub(crate) fn check_keys(&self, keyring: &Keyring<'_>) -> Result<(), PublishError> {
         [SNAPSHOT, TIMESTAMP].iter().try_for_each(|role| check_keys(role, self.root, keyring))
     }
+}
+
+/// What a file without anything else of ours says in `x-countersign`: which repository it is of.
+pub(crate) fn naming(anchor: Anchor) -> Json {
+    Json::object([(REPOSITORY, Json::from(anchor.0.to_string()))])
 }
 
 /// Refuses a top-level role that too few keys are at hand for.

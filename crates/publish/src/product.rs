@@ -76,7 +76,7 @@ impl Publisher<'_> {
         current.check_fresh(&[ROOT], site.now)?;
         let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
         let mut keyring = keyring.because(&format!("new product {}", options.name));
-        let online = Online { site, root: current.root(), current: Some(&current) };
+        let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
         online.check_keys(&keyring)?;
         online::check_keys(TARGETS, current.root(), &keyring)?;
         // Before keys are made: sealed with a passphrase that opens none of the others they would be in the way.

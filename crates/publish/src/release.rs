@@ -107,7 +107,7 @@ impl Publisher<'_> {
         let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
         let why = format!("release of {name} {} for {}", options.version, options.platform);
         let mut keyring = keyring.because(&why);
-        let online = Online { site, root: current.root(), current: Some(&current) };
+        let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
         online.check_keys(&keyring)?;
         let (keys, threshold) = signers(&current, name)?;
         // Passphrases are asked for before the copying, so that nobody waits for a large file to be asked.

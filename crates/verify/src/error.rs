@@ -20,6 +20,20 @@ pub enum VerifyError {
     /// A rule of TUF was broken.
     #[error(transparent)]
     Tuf(#[from] TufError),
+    /// The file was signed for another repository, by keys that sign for this one as well, or for none.
+    #[error(
+        "{} version {version} is signed for {}, not for this repository",
+        escape(.role),
+        .found.map_or_else(|| "no repository".to_owned(), |found| format!("the repository {found}"))
+    )]
+    OtherRepository {
+        /// The role.
+        role: String,
+        /// Its version.
+        version: u64,
+        /// The repository that it names.
+        found: Option<Anchor>,
+    },
     /// No proof beside the metadata, or a proof of something else.
     #[error("{} version {version} is signed but has no proof that it was logged", escape(.role))]
     ProofMissing {
@@ -178,6 +192,7 @@ impl Explain for VerifyError {
         match self {
             Self::AnchorMismatch { .. } => code::TRUST_ANCHOR_UNTRUSTED,
             Self::Tuf(error) => error.code(),
+            Self::OtherRepository { .. } => code::TUF_OTHER_REPOSITORY,
             Self::ProofMissing { .. } => code::LOG_PROOF_MISSING,
             Self::Proof { source, .. } => source.code(),
             Self::PolicyInvalid { .. } => code::LOG_POLICY_INVALID,

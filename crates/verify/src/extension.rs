@@ -1,5 +1,6 @@
 //! What our repositories add to TUF's files, in the member `x-countersign` of a `signed` object.
 //!
+//! - in every file but the first root: `repository`, the anchor of the repository that it is of (ADR 0028);
 //! - in root: the transparency policy (`policy.rs`);
 //! - beside keys, in root and top-level targets: `holders`, whose key each is, by key id; and `pairs`, second keys of
 //!   holders, which `tuf` reads itself;
@@ -13,14 +14,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_base::Json;
 use countersign_base::name::Version;
 pub use countersign_base::name::is_holder;
+use countersign_base::{Anchor, Json};
 use countersign_tuf::metadata::EXTENSION;
 use countersign_tuf::{Role, Targets};
 
 use crate::error::VerifyError;
 
+/// The member with the anchor of the repository that a file is of.
+pub const REPOSITORY: &str = "repository";
 /// The member with the holders of keys.
 pub const HOLDERS: &str = "holders";
 /// The member with what is said about products.
@@ -37,6 +40,19 @@ pub const PROPOSER: &str = "proposer";
 pub const MAX_REASON_BYTES: usize = 500;
 /// Most versions that can be yanked of one product.
 pub const MAX_YANKED: usize = 4096;
+
+/// Holds a file to the repository that it is offered as part of (ADR 0028): keys can sign for several.
+///
+/// # Errors
+/// `tuf-other-repository` if it names another, or none.
+pub fn check_repository<T: Role>(role: &str, file: &T, repository: Anchor) -> Result<(), VerifyError> {
+    let named = file.extension(EXTENSION).and_then(|extension| extension.get(REPOSITORY)?.as_str());
+    let found = named.and_then(|named| named.parse().ok()).map(Anchor);
+    if found == Some(repository) {
+        return Ok(());
+    }
+    Err(VerifyError::OtherRepository { role: role.to_owned(), version: file.version(), found })
+}
 
 /// Whose key is listed under `keyid` in root or top-level targets; `None` if the file names nobody.
 pub fn holder<'a, T: Role>(file: &'a T, keyid: &str) -> Option<&'a str> {

@@ -1,7 +1,7 @@
 //! `TransparentSet`: TUF's trusted set, where nothing is trusted that was not logged and witnessed.
 //!
-//! Order of rules for each document: TUF first (signatures, versions, hashes, expiry), then transparency (its
-//! leaf is in a log whose checkpoint meets the policy), then the lineage of checkpoints. A document that fails
+//! Order of rules for each document: TUF first (signatures, versions, hashes, expiry), then that it was signed for this
+//! repository, then transparency (its leaf is in a log whose checkpoint meets the policy), then the lineage of checkpoints. A document that fails
 //! any of them leaves the set as it was. Design section 2; C2SP tlog-proof "Verifying a tlog proof".
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use countersign_tlog::proof::TlogProof;
 use countersign_tuf::{Held, TrustedSet, Update};
 
 use crate::error::VerifyError;
+use crate::extension::check_repository;
 use crate::leaf::Leaf;
 use crate::lineage::Lineage;
 use crate::policy::root_policy;
@@ -84,6 +85,7 @@ impl TransparentSet {
         let mut next = self.clone();
         next.tuf.update_root(&document.bytes)?;
         next.tuf.root().check_strict()?;
+        check_repository("root", next.tuf.root(), self.anchor)?;
         let version = next.version("root");
         // `next.policy` is still that of the root before.
         next.accept("root", version, document, None)?;
@@ -94,12 +96,17 @@ impl TransparentSet {
 
     /// The timestamp, which is not logged: it only points to a snapshot that is.
     pub fn update_timestamp(&mut self, bytes: &[u8]) -> Result<Update, VerifyError> {
-        Ok(self.tuf.update_timestamp(bytes)?)
+        let mut next = self.tuf.clone();
+        let update = next.update_timestamp(bytes)?;
+        self.take_timestamp(next)?;
+        Ok(update)
     }
 
     /// A timestamp kept from an earlier run: guards against rollback, whether or not it has expired since.
     pub fn restore_timestamp(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
-        Ok(self.tuf.restore_timestamp(bytes)?)
+        let mut next = self.tuf.clone();
+        next.restore_timestamp(bytes)?;
+        self.take_timestamp(next)
     }
 
     /// A snapshot kept from an earlier run.
@@ -109,6 +116,7 @@ impl TransparentSet {
     pub fn restore_snapshot(&mut self, document: &Document) -> Result<Held, VerifyError> {
         let mut next = self.clone();
         let held = next.tuf.restore_snapshot(&document.bytes)?;
+        next.check_snapshot()?;
         let version = next.version("snapshot");
         match held {
             Held::Current => next.accept("snapshot", version, document, None)?,
@@ -129,6 +137,7 @@ impl TransparentSet {
     pub fn update_snapshot(&mut self, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_snapshot(&document.bytes)?;
+        next.check_snapshot()?;
         let version = next.version("snapshot");
         let newest = !self.seen.contains_key(&("snapshot".to_owned(), version));
         next.accept("snapshot", version, document, newest.then_some(&self.before))?;
@@ -140,7 +149,7 @@ impl TransparentSet {
     pub fn update_targets(&mut self, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_targets(&document.bytes)?;
-        next.check_strict("targets")?;
+        next.check_ours("targets")?;
         let version = next.version("targets");
         next.accept("targets", version, document, None)?;
         *self = next;
@@ -151,7 +160,7 @@ impl TransparentSet {
     pub fn update_role(&mut self, role: &str, parent: &str, document: &Document) -> Result<(), VerifyError> {
         let mut next = self.clone();
         next.tuf.update_delegated(role, parent, &document.bytes)?;
-        next.check_strict(role)?;
+        next.check_ours(role)?;
         let version = next.version(role);
         next.accept(role, version, document, None)?;
         *self = next;
@@ -242,9 +251,25 @@ impl TransparentSet {
         })
     }
 
-    /// What we hold our own repositories to beyond TUF: key ids that are digests, thresholds that can be met.
-    fn check_strict(&self, role: &str) -> Result<(), VerifyError> {
-        Ok(self.tuf.role(role).map_or(Ok(()), countersign_tuf::Targets::check_strict)?)
+    /// What we hold our own repositories to beyond TUF: key ids that are digests, thresholds that can be met, and that
+    /// the file was signed for this repository.
+    fn check_ours(&self, role: &str) -> Result<(), VerifyError> {
+        let Some(file) = self.tuf.role(role) else { return Ok(()) };
+        file.check_strict()?;
+        check_repository(role, file, self.anchor)
+    }
+
+    fn check_snapshot(&self) -> Result<(), VerifyError> {
+        self.tuf.snapshot().map_or(Ok(()), |file| check_repository("snapshot", file, self.anchor))
+    }
+
+    /// Goes on with a set that has taken a timestamp.
+    fn take_timestamp(&mut self, next: TrustedSet) -> Result<(), VerifyError> {
+        if let Some(file) = next.timestamp() {
+            check_repository("timestamp", file, self.anchor)?;
+        }
+        self.tuf = next;
+        Ok(())
     }
 
     fn version(&self, role: &str) -> u64 {

@@ -36,6 +36,10 @@ pub(super) fn changes(role: &str, old: Option<&Json>, new: &Json) -> Vec<String>
     for silent in [["version"].as_slice(), &["expires"], &[EXTENSION, "proposal"], &[EXTENSION, "proposer"]] {
         differences.take(silent);
     }
+    // Nor the repository, which a proposal names above all. That it would change is shown.
+    if differences.at(&[EXTENSION, "repository"]).0.is_none() {
+        differences.take(&[EXTENSION, "repository"]);
+    }
     if old.is_none() {
         // What every new file has.
         for (member, value) in [("_type", TARGETS), ("spec_version", "1.0.34")] {

@@ -9,7 +9,7 @@ use countersign_crypto::PublicKey;
 use countersign_tuf::editor::Draft;
 use countersign_tuf::metadata::{ROOT, TARGETS};
 use countersign_verify::EXTENSION;
-use countersign_verify::extension::PROPOSER;
+use countersign_verify::extension::{PROPOSER, REPOSITORY};
 
 use super::intent::Intent;
 use super::statement::Statement;
@@ -123,7 +123,8 @@ pub(crate) fn plan(planning: &Planning<'_>, intent: &Intent) -> Result<Plan, Pub
     }
 }
 
-/// The new metadata of a statement, each file of it saying which proposal it came from and who proposed it.
+/// The new metadata of a statement, each file of it saying which proposal it came from, who proposed it and for which
+/// repository.
 pub(super) fn make(
     statement: &Statement,
     current: &Current,
@@ -134,7 +135,7 @@ pub(super) fn make(
     let mut plan = plan(&planning, &statement.intent)?;
     let digest = statement.digest()?.to_string();
     for draft in &mut plan.drafts {
-        *draft = stamp(draft, &digest, &statement.proposer)?;
+        *draft = stamp(draft, &digest, statement)?;
     }
     plan.drafts.sort_by_key(|draft| (rank(draft.role()), draft.role().to_owned()));
     Ok(plan)
@@ -149,12 +150,13 @@ fn rank(role: &str) -> u8 {
     }
 }
 
-/// Adds to the signed part which proposal it came from.
-fn stamp(draft: &Draft, digest: &str, proposer: &str) -> Result<Draft, PublishError> {
+/// Adds to the signed part which proposal it came from, and which repository it is for.
+fn stamp(draft: &Draft, digest: &str, statement: &Statement) -> Result<Draft, PublishError> {
     let mut signed = draft.signed().as_object().cloned().unwrap_or_default();
     let mut extension = signed.get(EXTENSION).and_then(Json::as_object).cloned().unwrap_or_default();
     extension.insert(PROPOSAL.to_owned(), Json::from(digest));
-    extension.insert(PROPOSER.to_owned(), Json::from(proposer));
+    extension.insert(PROPOSER.to_owned(), Json::from(statement.proposer.as_str()));
+    extension.insert(REPOSITORY.to_owned(), Json::from(statement.repository.0.to_string()));
     signed.insert(EXTENSION.to_owned(), Json::Object(extension));
     let envelope = Json::object([("signatures", Json::Array(Vec::new())), ("signed", Json::Object(signed))]);
     Ok(Draft::parse(draft.role(), &countersign_base::canonical::rfc8785(&envelope))?)

@@ -126,7 +126,7 @@ impl Publisher<'_> {
         let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
         let why = format!("publication of proposal {}", proposal.digest);
         let mut keyring = keyring.because(&why);
-        let online = Online { site, root: current.root(), current: Some(&current) };
+        let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
         if drafts.iter().all(|draft| draft.role() != ROOT) {
             online.check_keys(&keyring)?;
         }

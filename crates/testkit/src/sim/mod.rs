@@ -94,11 +94,11 @@ impl Sim {
         sim.signers.insert(PRODUCT.to_owned(), signers(&["node-1", "node-2"]));
         sim.first_metadata();
         prepare(&mut sim);
-        let roles = ["root", "targets", PRODUCT];
-        sim.seal(&roles);
-        // Before anything is published: entries of the log name it.
+        sim.seal(&["root"]);
+        // Before anything else is signed or published: all of it names the repository.
         sim.anchor = Anchor(sha256(&sim.bytes["root"]));
-        sim.publish_sealed(&roles);
+        sim.seal(&["targets", PRODUCT]);
+        sim.publish_sealed(&["root", "targets", PRODUCT]);
         sim
     }
 
@@ -367,14 +367,25 @@ impl Sim {
         self.envelope_by(role, &signers)
     }
 
-    /// A role's signed part, signed by the named keys.
+    /// A role's signed part, signed by the named keys. It names the repository, unless it names one already; the first
+    /// root cannot.
     pub fn envelope_by(&self, role: &str, signers: &[&str]) -> Vec<u8> {
-        let signed = &self.signed[role];
-        let signatures = signers.iter().map(|name| self.signature(signed, name)).collect();
-        canonical::rfc8785(&Json::object([
-            ("signatures", Json::Array(signatures)),
-            ("signed", signed.clone()),
-        ]))
+        let mut signed = self.signed[role].clone();
+        if (role, self.version(role)) != ("root", 1) {
+            self.name_repository(&mut signed);
+        }
+        let signatures = signers.iter().map(|name| self.signature(&signed, name)).collect();
+        canonical::rfc8785(&Json::object([("signatures", Json::Array(signatures)), ("signed", signed)]))
+    }
+
+    fn name_repository(&self, signed: &mut Json) {
+        let empty = || Json::object::<String>([]);
+        let extension = object(signed).entry("x-countersign".to_owned()).or_insert_with(empty);
+        // What is no object is a test's own.
+        if let Json::Object(extension) = extension {
+            let anchor = || Json::from(self.anchor.0.to_string());
+            extension.entry("repository".to_owned()).or_insert_with(anchor);
+        }
     }
 
     /// One signature object over a signed part; ML-DSA signs its digest with a prefix, as TAP 21 says.

@@ -101,6 +101,12 @@ impl TimestampEditor {
         self
     }
 
+    /// Sets a member that the specification does not know.
+    pub fn set_extension(&mut self, name: &str, value: Json) -> &mut Self {
+        self.0.set(name, value);
+        self
+    }
+
     /// Points to `snapshot`.
     pub fn set_snapshot(&mut self, snapshot: &MetaFile) -> &mut Self {
         self.0.set("meta", Json::object([("snapshot.json", snapshot.to_json())]));

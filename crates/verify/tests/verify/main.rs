@@ -4,4 +4,5 @@
 mod agreement;
 mod catalogue;
 mod extension;
+mod repository;
 mod transparency;

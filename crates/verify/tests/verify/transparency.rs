@@ -10,7 +10,7 @@ pub(crate) fn now() -> Timestamp {
     "2026-11-21T14:00:00Z".parse().unwrap()
 }
 
-fn document(sim: &Sim, role: &str) -> Document {
+pub(crate) fn document(sim: &Sim, role: &str) -> Document {
     let name = format!("metadata/{}.{role}.json", sim.version(role));
     let proof = sim.files.get(&format!("{name}.tlog-proof")).cloned();
     Document { bytes: sim.files[&name].clone(), proof }
