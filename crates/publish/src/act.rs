@@ -7,7 +7,8 @@
 //! 1. Take the lock ([`lock`]). *A crash anywhere:* the kernel frees it.
 //! 2. Read and verify the repository ([`crate::current::Current::read`]), open the log, clear what an earlier run left
 //!    ([`Act::begin`]).
-//!    What the local witness remembers is compared with the log, so that an older copy is not built upon.
+//!    What the local witness or the keys directory remembers is compared with the log ([`seen`]), so that an older copy
+//!    is not built upon.
 //! 3. Choose numbers ([`Act::next_version`]): one more than the highest of what clients see and what the log has, so
 //!    that none is ever used twice, whatever was interrupted.
 //! 4. Copy released files into the private staging folder, and sync them. *A crash:* the next run deletes them.
@@ -16,6 +17,7 @@
 //!    entries where monitors look for it ([`Act::reveal`]), so that nothing that is logged stays hidden.
 //! 6. Have the log's checkpoint cosigned until the policy is met, and publish it. *A crash, or too few witnesses:* as
 //!    in 5. The log may be ahead of the repository, never behind.
+//!    The keys directory remembers the checkpoint, where no local witness does.
 //! 7. Check the result as a client will ([`selfcheck`]). *If it is refused:* as in 5.
 //! 8. Move files, proofs and metadata to their places, then sync the folders. Names are new or say their content, so
 //!    nothing that clients use is touched. *A crash:* they lie there unused.
@@ -73,10 +75,11 @@ use crate::expiry::Expiries;
 use crate::keyring::{Keyring, Shared};
 use crate::layout::{Layout, proof_path};
 use crate::online::Online;
+use crate::seen;
 use crate::selfcheck::{self, Outcome};
 use crate::staging::{Moves, PUBLIC_MODE, Staging};
 use crate::trust::Handover;
-use crate::witnesses::{self, Connect};
+use crate::witnesses::Connect;
 
 /// The place and time of an act.
 #[derive(Debug)]
@@ -200,7 +203,7 @@ impl<'a> Act<'a> {
         let key = LogKey::new(key.name(), Box::new(signer))?.knowing(known);
         let private = layout.private_log();
         let log = Sequencer::open_on(Arc::clone(&site.disk), &private, &layout.log(), key, site.now)?;
-        witnesses::check_seen(site, policy, &log)?;
+        seen::check_seen(site, policy, &log)?;
         let admission = Admission::open_on(Arc::clone(&site.disk), &private, &log, site.now)?;
         let staging = Staging::open(disk, layout.staging())?;
         durable::remove_stale(disk, &layout.metadata())?;

@@ -33,6 +33,7 @@ pub mod proposal;
 mod proven;
 mod publisher;
 mod release;
+mod seen;
 mod selfcheck;
 mod staging;
 mod trust;

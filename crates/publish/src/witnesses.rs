@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use countersign_crypto::{PublicKey, Signer};
 use countersign_log::witness::last_seen;
-use countersign_log::{Cosigner, LocalCosigner, LogError, LogList, Sequencer, Witness};
-use countersign_tlog::merkle::verify_consistency;
+use countersign_log::{Cosigner, LocalCosigner, LogList, Witness};
 use countersign_tlog::policy::{Policy, PolicyError, PolicyLog, PolicyName, PolicyProblem, PolicyWitness};
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
@@ -107,7 +106,7 @@ pub(crate) fn cosigners(
 
 /// The folder with the state of a local witness. One with another key than the first has a folder of its own, so that
 /// neither finds what it did not sign.
-fn local_state(site: &Site, key: &VerifierKey, origin: &str) -> Result<PathBuf, PublishError> {
+pub(crate) fn local_state(site: &Site, key: &VerifierKey, origin: &str) -> Result<PathBuf, PublishError> {
     let first = site.keys.join(LOCAL_WITNESS_DIR);
     let Some(seen) = last_seen(&first, origin)? else { return Ok(first) };
     // State that does not read is the witness's to refuse.
@@ -118,44 +117,6 @@ fn local_state(site: &Site, key: &VerifierKey, origin: &str) -> Result<PathBuf, 
     } else {
         first
     })
-}
-
-/// Compares the log with what the local witness remembers of it, where there is one. It costs no passphrase and no
-/// number, so it is asked before anything is signed: whoever restores an older copy of a repository hears of it, and no
-/// new timestamp makes that copy look fresh.
-///
-/// # Errors
-/// `log-storage-rollback` if the witness has seen a larger tree, or one that this one does not extend.
-pub(crate) fn check_seen(site: &Site, policy: &Policy, log: &Sequencer) -> Result<(), PublishError> {
-    let origin = log.key().origin();
-    for witness in policy.witnesses().iter().filter(|witness| witness.url.is_none()) {
-        let Some(seen) = last_seen(&local_state(site, &witness.key, origin)?, origin)? else { continue };
-        // State that does not read is the witness's to refuse, which knows its keys.
-        let Ok(seen) = SignedCheckpoint::parse(&seen) else { continue };
-        check_extends(&seen, log)?;
-    }
-    Ok(())
-}
-
-fn check_extends(seen: &SignedCheckpoint, log: &Sequencer) -> Result<(), PublishError> {
-    let (seen, now) = (seen.checkpoint(), log.signed().checkpoint());
-    if seen.size() > log.size() {
-        return Err(LogError::StorageRollback(format!(
-            "the local witness has cosigned size {}, and the log has {} entries",
-            seen.size(),
-            log.size()
-        ))
-        .into());
-    }
-    let proof = log.consistency(seen.size(), now.size())?;
-    if verify_consistency(seen.size(), now.size(), seen.root(), now.root(), &proof).is_ok() {
-        return Ok(());
-    }
-    Err(LogError::StorageRollback(format!(
-        "the local witness has cosigned another tree of {} entries",
-        seen.size()
-    ))
-    .into())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::current::Current;
 use crate::error::PublishError;
 use crate::keyring::Keyring;
 use crate::online::Online;
+use crate::seen;
 use crate::trust::Handover;
 use crate::witnesses::{self, Connect};
 
@@ -119,6 +120,7 @@ impl Act<'_> {
         let policy = policies.first().copied().unwrap_or(&self.policy);
         let verified = policy.check_checkpoint(&checkpoint, now)?;
         let size = verified.checkpoint().size();
+        seen::remember(self.site, policy, verified.checkpoint(), &checkpoint)?;
         let proof = |entry: &Admitted| -> Result<Vec<u8>, PublishError> {
             let hashes = self.log.proof(entry.index, size)?;
             let (extra, checkpoint) = (Some(entry.leaf.clone()), checkpoint.clone());
