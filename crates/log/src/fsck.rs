@@ -4,6 +4,8 @@
 //! The checkpoint's signature and, with a policy, its cosignatures; every hash tile up to the root; every entry of
 //! every bundle; every partial tile and bundle of earlier sizes that still lies there; no foreign file among them.
 
+mod remote;
+
 use std::path::Path;
 
 use countersign_base::Timestamp;
@@ -15,6 +17,7 @@ use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use crate::error::LogError;
 use crate::tree::{self, CHECKPOINT, Fault, FaultKind, Files, TILES};
+pub use remote::fsck_source;
 
 /// Whose log it is, and whose word is required.
 #[derive(Debug, Clone, Copy)]

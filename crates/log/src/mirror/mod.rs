@@ -22,6 +22,8 @@
 //!    right; the next run reads them again, hashes them, and fetches what is missing.
 //! 4. When all of the tree is durable, the public checkpoint is replaced. *A crash before:* readers see the checkpoint
 //!    before, whose files are all there. *After:* `pending` names what is public, and is taken away by the next run.
+//! 5. Partial tiles and bundles of earlier trees are removed where the tree has the full ones (`partial`), and `pending`
+//!    last. *A crash:* some partial ones are left; the next run finds `pending` and removes all that there are.
 //!
 //! Not here: HTTP (`client` has a [`Source`] for it), and when to look again.
 
@@ -42,6 +44,7 @@ use countersign_tlog::merkle::Hash;
 use countersign_tlog::{Checkpoint, CheckpointError, NoteError, SignedCheckpoint, VerifierKey};
 
 use crate::fsck::Trust;
+use crate::partial;
 use crate::tree::{CHECKPOINT, TILES};
 use copy::Copying;
 pub use copy::MAX_PARALLEL;
@@ -87,6 +90,8 @@ pub struct Update {
     pub bytes: u64,
     /// Entry bundles that an interrupted run had fetched.
     pub resumed: u64,
+    /// Partial tiles and bundles of earlier trees that were removed, as the full ones are there now.
+    pub removed: u64,
     /// Where the threads' time went.
     pub spent: Spent,
 }
@@ -176,10 +181,13 @@ impl Mirror {
             witnesses,
             bytes: 0,
             resumed: 0,
+            removed: 0,
             spent: Spent::default(),
         };
+        // An interrupted run may have left partial files of a tree that was never published.
+        let interrupted = self.pending.is_some();
         if self.published.as_ref().is_some_and(|held| is_as_good(held, &signed)) {
-            self.forget_pending()?;
+            update.removed = self.conclude(interrupted, from)?;
             return Ok(update);
         }
         if self.private.get(MARK)?.is_none() {
@@ -193,17 +201,25 @@ impl Mirror {
         }
         self.public.replace(CHECKPOINT, &bytes)?;
         self.published = Some(signed);
-        self.forget_pending()?;
+        update.removed = self.conclude(interrupted, from)?;
         Ok(update)
     }
 
-    fn forget_pending(&mut self) -> Result<(), MirrorError> {
-        if self.pending.take().is_some() {
-            // Who replaced the public checkpoint may have died before that was durable.
-            durable::sync_dir(&**self.public.disk(), self.public.root())?;
-            durable::remove(&**self.private.disk(), &self.private.path(PENDING)?)?;
+    /// Removes what the published tree has no more use for, and `pending` after it.
+    fn conclude(&mut self, interrupted: bool, from: u64) -> Result<u64, MirrorError> {
+        if self.pending.is_none() {
+            return Ok(0);
         }
-        Ok(())
+        // Who replaced the public checkpoint may have died before that was durable.
+        durable::sync_dir(&**self.public.disk(), self.public.root())?;
+        let size = self.published.as_ref().map_or(0, |held| held.checkpoint().size());
+        let removed = match interrupted {
+            true => partial::remove_all(&self.public, size)?,
+            false => partial::remove_between(&self.public, from, size)?,
+        };
+        durable::remove(&**self.private.disk(), &self.private.path(PENDING)?)?;
+        self.pending = None;
+        Ok(removed)
     }
 
     /// That what lies here is the log's own word: a bit that flipped in it must not accuse the log.
@@ -323,7 +339,10 @@ pub fn trusted_checkpoint(source: &dyn Source, trust: Trust<'_>) -> Result<Signe
 }
 
 /// A checkpoint that is trusted, and the witnesses that the policy counted.
-fn open_checkpoint(bytes: &[u8], trust: Trust<'_>) -> Result<(SignedCheckpoint, Vec<String>), MirrorError> {
+pub(crate) fn open_checkpoint(
+    bytes: &[u8],
+    trust: Trust<'_>,
+) -> Result<(SignedCheckpoint, Vec<String>), MirrorError> {
     let failed = |source| MirrorError::Checkpoint { place: CHECKPOINT.to_owned(), source };
     let signed = SignedCheckpoint::parse(bytes).map_err(failed)?;
     let witnesses = match trust {

@@ -27,6 +27,7 @@ use countersign_tlog::tile::{TILE_WIDTH, TileId};
 use crate::fsck::Trust;
 use crate::mirror::source::encode_tile;
 use crate::mirror::{MirrorError, Source, trusted_checkpoint};
+use crate::partial;
 use crate::sequencer::wal_entries;
 
 /// What a repair did.
@@ -154,6 +155,18 @@ pub fn repair_on(
         mended: repair.mended,
         left: repair.left,
     })
+}
+
+/// Removes the partial tiles and bundles of a log whose full ones are there, as tlog-tiles allows for a tree that is
+/// published; returns how many. Can run beside whatever reads or writes the log.
+///
+/// # Errors
+/// The checkpoint is not there or not trusted: nothing is removed then. `log-storage-failed`.
+pub fn remove_partial(public: &Path, trust: Trust<'_>) -> Result<u64, MirrorError> {
+    Dir::existing(public)?;
+    let public = Dir::open_on(Arc::new(RealDisk), public, 0o644)?;
+    let signed = trusted_checkpoint(&public, trust)?;
+    Ok(partial::remove_all(&public, signed.checkpoint().size())?)
 }
 
 /// A repair under way.

@@ -105,6 +105,14 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// Without the partial files whose full ones are there.
+fn uncovered(mut files: BTreeMap<PathBuf, Vec<u8>>) -> BTreeMap<PathBuf, Vec<u8>> {
+    let all: Vec<PathBuf> = files.keys().cloned().collect();
+    let full = |path: &Path| path.to_str()?.split_once(".p/").map(|(full, _)| PathBuf::from(full));
+    files.retain(|path, _| full(path).is_none_or(|full| all.binary_search(&full).is_err()));
+    files
+}
+
 #[track_caller]
 fn refused(result: Result<countersign_log::mirror::Update, MirrorError>, code: Code) -> MirrorError {
     let error = result.expect_err("it is refused");
@@ -129,7 +137,8 @@ fn a_mirror_has_every_file_of_the_tree_and_follows() {
     log.publish(&mut cosigners(&witness), &policy(), now()).unwrap();
     let next = update(&mut mirror, &source(temp.path())).unwrap();
     assert_eq!((next.from, next.size), (300, 70_000));
-    assert_eq!(files(&temp.path().join("mirror")), files(&temp.path().join("log")));
+    assert_eq!(next.removed, 3, "the partial tiles and bundle of 300 entries");
+    assert!(files(&temp.path().join("mirror")) == uncovered(files(&temp.path().join("log"))));
     fsck(&temp.path().join("mirror"), Trust::Policy(&policy(), now())).unwrap();
 }
 
@@ -448,6 +457,7 @@ fn check(root: &Path, log: &Path, honest: &BTreeMap<PathBuf, Vec<u8>>, case: &st
         .unwrap_or_else(|error| panic!("{case}: {error}"));
     let held = files(&root.join("mirror"));
     assert!(held.iter().all(|(path, bytes)| honest.get(path) == Some(bytes)), "{case}");
+    assert!(held == uncovered(held.clone()), "{case}: a partial file is left whose full one is there");
     let private: Vec<_> = fs::read_dir(root.join("mirror/.countersign"))
         .expect("a folder")
         .map(|item| item.expect("an item").file_name())
