@@ -5,6 +5,7 @@
 //! run says more. Nothing fails here: a number over its budget is marked, and a person looks at it.
 
 mod clock;
+mod log;
 mod site;
 mod table;
 mod tuf;
@@ -14,6 +15,7 @@ use std::process::Command;
 
 use crate::sh;
 use clock::{Runs, disk_sync, median_wall, peak_memory};
+pub(crate) use log::{Extent, run as run_log};
 use site::Site;
 use table::{Row, Table};
 

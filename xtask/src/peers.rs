@@ -156,6 +156,44 @@ const PEERS: &[Peer] = &[
     },
 ];
 
+/// Peers that only `bench log` runs: what makes a load, or is under it.
+const BENCH_PEERS: &[Peer] = &[
+    Peer {
+        program: "tessera-append",
+        package: "tessera-append",
+        version: "1.0.4",
+        made_from: &["tessera-append/main.go", "tessera-append/go.mod", "tessera-append/go.sum"],
+        install: |place| build_go(place, "tessera-append", "append"),
+        command: |place| vec![place.folder.join("append")],
+    },
+    Peer {
+        program: "tessera-posix",
+        package: "tessera-posix",
+        version: "1.0.4",
+        made_from: &[],
+        install: |place| {
+            let module =
+                format!("github.com/transparency-dev/tessera/cmd/conformance/posix@v{}", place.version);
+            quietly(go(place)?.env("GOBIN", &place.folder).args(["install", &module]))
+        },
+        command: |place| vec![place.folder.join("posix")],
+    },
+    Peer {
+        program: "rekor-server-posix",
+        package: "rekor-tiles",
+        version: "2.3.0",
+        made_from: &[],
+        install: |place| {
+            let module =
+                format!("github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v{}", place.version);
+            quietly(go(place)?.env("GOBIN", &place.folder).args(["install", &module]))
+        },
+        command: |place| vec![place.folder.join("posix")],
+    },
+];
+/// Peers of the interop tests that `bench log` runs as well.
+const SHARED_WITH_BENCH: &[&str] = &["tessera-hammer", "tessera-fsck"];
+
 /// What is installed.
 pub(crate) struct Installed {
     /// The folder of scripts, for `COUNTERSIGN_PEERS`.
@@ -171,16 +209,10 @@ pub(crate) fn run(root: &Path) -> bool {
 
 /// Installs what is not yet there and writes the scripts. Never fails: says what is missing.
 pub(crate) fn install(root: &Path) -> Installed {
-    let target = root.join("target");
-    let cache = std::env::var_os("COUNTERSIGN_CACHE").map_or_else(|| target.join("peers"), PathBuf::from);
-    let bin = target.join("peers-bin");
+    let bin = root.join("target").join("peers-bin");
     let mut missing = Vec::new();
     for peer in PEERS {
-        let done = place(root, &cache, peer).and_then(|place| {
-            ready(peer, &place)?;
-            script(&bin.join(peer.program), &(peer.command)(&place))
-        });
-        note(&bin, peer.program, done, &mut missing);
+        install_one(root, &bin, peer, &mut missing);
     }
     for (program, package) in SYSTEM {
         let done = system(program, package).and_then(|found| script(&bin.join(program), &[found]));
@@ -188,6 +220,26 @@ pub(crate) fn install(root: &Path) -> Installed {
     }
     note(&bin, SOFTHSM, softhsm().and_then(|module| link(&bin.join(SOFTHSM), &module)), &mut missing);
     Installed { bin, missing }
+}
+
+/// Installs what `bench log` runs. The folder of scripts, as for [`install`].
+pub(crate) fn install_for_bench(root: &Path) -> PathBuf {
+    let bin = root.join("target").join("peers-bin");
+    let shared = PEERS.iter().filter(|peer| SHARED_WITH_BENCH.contains(&peer.program));
+    for peer in BENCH_PEERS.iter().chain(shared) {
+        install_one(root, &bin, peer, &mut Vec::new());
+    }
+    bin
+}
+
+fn install_one(root: &Path, bin: &Path, peer: &Peer, missing: &mut Vec<String>) {
+    let cache = std::env::var_os("COUNTERSIGN_CACHE");
+    let cache = cache.map_or_else(|| root.join("target").join("peers"), PathBuf::from);
+    let done = place(root, &cache, peer).and_then(|place| {
+        ready(peer, &place)?;
+        script(&bin.join(peer.program), &(peer.command)(&place))
+    });
+    note(bin, peer.program, done, missing);
 }
 
 fn note(bin: &Path, program: &str, done: Result<(), String>, missing: &mut Vec<String>) {
@@ -400,10 +452,13 @@ mod tests {
     #[test]
     fn every_recipe_pins_the_version_that_it_is_keyed_by() {
         let read = |file: &str| fs::read_to_string(sh::root().join("tests/peers").join(file)).unwrap();
-        let version = |program: &str| PEERS.iter().find(|peer| peer.program == program).unwrap().version;
+        let all = PEERS.iter().chain(BENCH_PEERS);
+        let version = |program: &str| all.clone().find(|peer| peer.program == program).unwrap().version;
         assert!(read("requirements.txt").contains(&format!("\ntuf=={}\n", version("tuf-python"))));
         assert!(read("tufgo/go.mod").contains(&format!("/go-tuf/v2 v{}\n", version("tuf-go"))));
         assert!(read("tufjs/package.json").contains(&format!("\"tuf-js\": \"{}\"", version("tuf-js"))));
+        let tessera = format!("/tessera v{}\n", version("tessera-append"));
+        assert!(read("tessera-append/go.mod").contains(&tessera));
         assert!(read("gonote/go.mod").contains(&format!("golang.org/x/mod v{}\n", version("gonote"))));
         assert!(read("omniwitness/go.mod").contains(&format!("/witness v0.0.0-{}", version("omniwitness"))));
     }

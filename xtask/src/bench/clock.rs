@@ -1,7 +1,7 @@
 //! Timing of whole processes.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -67,6 +67,35 @@ pub(super) fn disk_sync(folder: &Path, runs: Runs) -> Result<f64, String> {
     };
     let times: Result<Vec<_>, _> = (0..runs.0).map(|_| once()).collect();
     times.map(|times| milliseconds(median(times))).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The median time in milliseconds of a write of 4 KiB and `fdatasync`, into a file of `folder`: over bytes that were
+/// there, and after its end.
+pub(super) fn small_syncs(folder: &Path, times: usize) -> Result<(f64, f64), String> {
+    const BYTES: usize = 4096;
+    let path = folder.join("calibration");
+    let measure = || -> std::io::Result<(Duration, Duration)> {
+        let mut file = File::create(&path)?;
+        let mut timed = |rewind: bool| -> std::io::Result<Duration> {
+            let mut waits = Vec::with_capacity(times);
+            for _ in 0..times {
+                if rewind {
+                    file.rewind()?;
+                }
+                let start = Instant::now();
+                file.write_all(&[7; BYTES])?;
+                file.sync_data()?;
+                waits.push(start.elapsed());
+            }
+            Ok(median(waits))
+        };
+        let appended = timed(false)?;
+        let over = timed(true)?;
+        fs::remove_file(&path)?;
+        Ok((over, appended))
+    };
+    let measured = measure().map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((milliseconds(measured.0), milliseconds(measured.1)))
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
