@@ -1,10 +1,12 @@
-//! The pages of `docs/tasks/`, followed word for word with the real program in a fresh folder.
+//! The pages of `docs/tasks/` and `docs/operate-a-log.md`, followed word for word with the real program in a fresh folder.
 //!
 //! How a page is written: [`page`]. Who plays it, and what counts as the same output: [`play`].
 
 mod page;
 mod play;
+mod running;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +15,7 @@ use countersign_testkit::peers;
 use countersign_testkit::tokens::SoftHsm;
 
 use crate::lab::Lab;
+use crate::log::Live;
 use page::{Need, Page};
 use play::Stage;
 
@@ -83,6 +86,11 @@ fn a_team_with_hardware_keys() {
     follow("team.md", None);
 }
 
+#[test]
+fn a_log_is_operated() {
+    follow("../operate-a-log.md", None);
+}
+
 /// A page that no test follows would rot.
 #[test]
 fn every_page_is_followed() {
@@ -124,4 +132,28 @@ fn expect_page(dir: &Path, words: &[String]) -> usize {
     let names = commands.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let below = names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help");
     1 + below.map(|name| expect_page(dir, &[words, &[name.to_owned()]].concat())).sum::<usize>()
+}
+
+/// What `/metrics` has and what the operator's page tells of it are the same.
+#[test]
+fn every_series_is_explained() {
+    let page = fs::read_to_string(folder().join("../operate-a-log.md")).unwrap();
+    let lab = Lab::new();
+    let log = Live::log(&lab, "log", &["--admit", "any"]);
+    let witness = lab.path("witness");
+    let serve = ["witness", "serve", witness.to_str().unwrap(), "--name", "w.example", "--unencrypted"];
+    let witness = Live::start(&lab, &[&serve[..], &["--log", &log.vkey, "--listen", "127.0.0.1:0"]].concat());
+    let mut served = BTreeSet::new();
+    for server in [&log, &witness] {
+        let text = server.connect().get("/metrics").text();
+        let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        served.extend(names.map(str::to_owned));
+    }
+    let told: BTreeSet<String> = page
+        .split('`')
+        .map(|word| word.split('{').next().unwrap_or_default())
+        .filter(|word| word.starts_with("countersign_") || word.starts_with("process_"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(served, told);
 }

@@ -6,7 +6,9 @@
 //! ends with exit status 0 unless an `error[` is to be seen. Blocks of other kinds are not run.
 //!
 //! Comments give the player stage directions: `<!-- test: begins after start.md -->`, `<!-- test: needs tokens -->`,
-//! `<!-- test: needs a clock -->`, and in their place between blocks `<!-- test: 11 days later -->`.
+//! `<!-- test: needs a clock -->`, and in their place between blocks `<!-- test: 11 days later -->`,
+//! `<!-- test: left running -->` before a server, of which the lines in the block are the first ones, and later
+//! `<!-- test: alice presses Ctrl-C -->`.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +37,8 @@ pub(crate) enum Step {
     Typed(Typed),
     /// Days go by.
     Later(u32),
+    /// Somebody ends the server that they left running.
+    Interrupted(String),
 }
 
 /// A command, and what is seen.
@@ -45,20 +49,24 @@ pub(crate) struct Typed {
     pub(crate) who: String,
     pub(crate) command: String,
     pub(crate) seen: Vec<String>,
+    /// It goes on while others are typed.
+    pub(crate) left_running: bool,
 }
 
 impl Page {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut page = Self { needs: Vec::new(), steps: Vec::new() };
         let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+        let mut left_running = false;
         while let Some((at, line)) = lines.next() {
             if let Some(direction) =
                 line.strip_prefix("<!-- test: ").and_then(|rest| rest.strip_suffix(" -->"))
             {
+                left_running |= direction == "left running";
                 page.direct(direction).map_err(|error| format!("line {at}: {error}"))?;
             } else if line == "```console" {
                 let block: Vec<_> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
-                page.block(&block)?;
+                page.block(&block, core::mem::take(&mut left_running))?;
             } else if line.starts_with("```") {
                 lines.by_ref().find(|(_, line)| *line == "```");
             }
@@ -70,7 +78,7 @@ impl Page {
     pub(crate) fn people(&self) -> BTreeSet<String> {
         let typed = self.steps.iter().filter_map(|step| match step {
             Step::Typed(typed) => Some(typed.who.clone()),
-            Step::Later(_) => None,
+            Step::Later(_) | Step::Interrupted(_) => None,
         });
         typed.collect()
     }
@@ -78,7 +86,9 @@ impl Page {
     fn direct(&mut self, direction: &str) -> Result<(), String> {
         if let Some(days) = direction.strip_suffix(" days later") {
             self.steps.push(Step::Later(days.parse().map_err(|_| format!("`{days}` is no number"))?));
-        } else {
+        } else if let Some(who) = direction.strip_suffix(" presses Ctrl-C") {
+            self.steps.push(Step::Interrupted(who.to_owned()));
+        } else if direction != "left running" {
             self.needs.push(match direction {
                 "begins after start.md" => Need::Start,
                 "needs tokens" => Need::Tokens,
@@ -89,7 +99,7 @@ impl Page {
         Ok(())
     }
 
-    fn block(&mut self, lines: &[(usize, &str)]) -> Result<(), String> {
+    fn block(&mut self, lines: &[(usize, &str)], left_running: bool) -> Result<(), String> {
         let mut going_on = false;
         for (at, line) in lines {
             let last = self.steps.last_mut();
@@ -104,7 +114,13 @@ impl Page {
             } else if let Some((who, command)) = prompt(line) {
                 let (who, command) = (who.to_owned(), command.to_owned());
                 going_on = command.ends_with('\\');
-                self.steps.push(Step::Typed(Typed { line: *at, who, command, seen: Vec::new() }));
+                self.steps.push(Step::Typed(Typed {
+                    line: *at,
+                    who,
+                    command,
+                    seen: Vec::new(),
+                    left_running,
+                }));
             } else {
                 match last {
                     Some(Step::Typed(typed)) if *at > lines[0].0 => typed.seen.push((*line).to_owned()),

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use countersign_testkit::tokens::{PIN, SoftHsm};
 
 use super::page::{Page, Step, Typed};
+use super::running::{Addresses, Running};
 
 const PASSPHRASE: &str = "a passphrase for tests";
 
@@ -21,12 +22,23 @@ pub(crate) struct Stage {
     tokens: BTreeMap<String, SoftHsm>,
     /// What the pages call by name because it is another each time: `$ANCHOR` and the like.
     names: BTreeMap<String, String>,
+    /// Who has left a server running.
+    running: BTreeMap<String, Running>,
+    addresses: Addresses,
 }
 
 impl Stage {
     pub(crate) fn new(dir: PathBuf) -> Self {
         fs::create_dir_all(dir.join("share")).unwrap();
-        Self { dir, faketime: None, days: 0, tokens: BTreeMap::new(), names: BTreeMap::new() }
+        Self {
+            dir,
+            faketime: None,
+            days: 0,
+            tokens: BTreeMap::new(),
+            names: BTreeMap::new(),
+            running: BTreeMap::new(),
+            addresses: Addresses::new(),
+        }
     }
 
     /// Gives a person a drawer of tokens.
@@ -45,7 +57,8 @@ impl Stage {
             other.names.iter().map(|(name, text)| (name.clone(), text.replace(&old, &new))).collect();
         for who in ["bob", "user"] {
             let command = "countersign trust set-url acme $URL".to_owned();
-            let typed = Typed { line: 0, who: who.to_owned(), command, seen: Vec::new() };
+            let who = who.to_owned();
+            let typed = Typed { line: 0, who, command, seen: Vec::new(), left_running: false };
             self.type_in(&typed).unwrap();
         }
     }
@@ -60,9 +73,13 @@ impl Stage {
                     assert!(self.faketime.is_some(), "{name} needs a clock, and does not say so at its top");
                     self.days += days;
                 }
+                Step::Interrupted(who) => {
+                    let ended = self.running.remove(who).expect("who left a server running").interrupt();
+                    assert!(ended.success(), "{name}: the server of {who} ended with {ended}");
+                }
                 Step::Typed(typed) => {
                     if let Err(difference) = self.type_in(typed) {
-                        differences.push_str(&format!("docs/tasks/{name}:{}: {difference}\n", typed.line));
+                        differences.push_str(&format!("{name}:{}: {difference}\n", typed.line));
                     }
                 }
             }
@@ -73,6 +90,9 @@ impl Stage {
     fn type_in(&mut self, typed: &Typed) -> Result<(), String> {
         let machine = self.dir.join(&typed.who);
         fs::create_dir_all(&machine).unwrap();
+        if typed.left_running {
+            return self.leave_running(&machine, typed);
+        }
         let output = self.command(&machine, typed).output().unwrap();
         let text = String::from_utf8(output.stdout.clone()).unwrap();
         self.note_down(&typed.who, &text);
@@ -86,6 +106,17 @@ impl Stage {
             return Ok(());
         }
         Err(format!("something else is seen\n{}", told()))
+    }
+
+    fn leave_running(&mut self, machine: &Path, typed: &Typed) -> Result<(), String> {
+        let (running, seen) = Running::start(self.command(machine, typed), typed.seen.len());
+        self.running.insert(typed.who.clone(), running);
+        let text = seen.join("\n");
+        self.note_down(&typed.who, &text);
+        if self.plain(&text) == self.plain(&typed.seen.join("\n")) {
+            return Ok(());
+        }
+        Err(format!("something else is seen\n{}$ {}\n{text}", typed.who, typed.command))
     }
 
     fn command(&self, machine: &Path, typed: &Typed) -> Command {
@@ -102,7 +133,10 @@ impl Stage {
             fs::write(file, text).unwrap();
             fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
         }
-        command.arg("-c").arg(format!("exec 2>&1\n{}", typed.command));
+        let text = self.addresses.real(&typed.command);
+        // What goes on must be the program itself, not a shell that waits for it.
+        let exec = if typed.left_running { "exec " } else { "" };
+        command.arg("-c").arg(format!("exec 2>&1\n{exec}{text}"));
         command.current_dir(machine).env_clear();
         command.env("HOME", machine).env("USER", &typed.who).env("PATH", search_path());
         command.env("SHARE", self.dir.join("share"));
@@ -114,8 +148,12 @@ impl Stage {
     }
 
     /// What the pages tell people to note down, under the names by which they call it: who prints an anchor has the
-    /// repository, in the folder `repo`.
+    /// repository, in the folder `repo`; the key of `w1.example.org` is `$W1_VKEY`.
     fn note_down(&mut self, who: &str, text: &str) {
+        for vkey in text.lines().filter_map(|line| line.strip_prefix("vkey ")) {
+            let label = vkey.split(['.', '+']).next().unwrap_or_default().to_uppercase();
+            self.names.insert(format!("{label}_VKEY"), vkey.to_owned());
+        }
         let Some(anchor) = text.lines().find(|line| line.starts_with("csn1")) else { return };
         let prefix = if who == "publisher" { String::new() } else { format!("{}_", who.to_uppercase()) };
         self.names.insert(format!("{prefix}ANCHOR"), anchor.to_owned());
@@ -126,7 +164,7 @@ impl Stage {
     /// Lines without what differs from run to run.
     fn plain(&self, text: &str) -> Vec<String> {
         let here = self.dir.display().to_string();
-        let text = text.replace(here.trim_end_matches('/'), "");
+        let text = self.addresses.as_written(&text.replace(here.trim_end_matches('/'), ""));
         text.lines().map(|line| mask(line.trim_end())).collect()
     }
 }
@@ -156,6 +194,9 @@ fn is_same(seen: &[String], wanted: &[String]) -> bool {
 ///
 /// These are words of letters and digits: a time has the form of one, and the others are hex or an anchor.
 fn mask(line: &str) -> String {
+    if let Some(name) = line.strip_prefix("vkey ").and_then(|vkey| vkey.split('+').next()) {
+        return format!("vkey {name}+<key>");
+    }
     let mut masked = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(first) = rest.chars().next() {
