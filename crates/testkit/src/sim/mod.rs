@@ -97,6 +97,12 @@ impl Sim {
         sim.seal(&["root"]);
         // Before anything else is signed or published: all of it names the repository.
         sim.anchor = Anchor(sha256(&sim.bytes["root"]));
+        let roles: Vec<String> = sim.signed.keys().cloned().collect();
+        for role in roles {
+            let mut signed = sim.signed[&role].clone();
+            sim.name_repository(&mut signed);
+            sim.signed.insert(role, signed);
+        }
         sim.seal(&["targets", PRODUCT]);
         sim.publish_sealed(&["root", "targets", PRODUCT]);
         sim
@@ -371,8 +377,13 @@ impl Sim {
     /// root cannot.
     pub fn envelope_by(&self, role: &str, signers: &[&str]) -> Vec<u8> {
         let mut signed = self.signed[role].clone();
-        if (role, self.version(role)) != ("root", 1) {
-            self.name_repository(&mut signed);
+        match (role, signed.get("version").and_then(Json::as_integer)) {
+            ("root", Some(1)) => {
+                if let Some(Json::Object(extension)) = object(&mut signed).get_mut("x-countersign") {
+                    extension.remove("repository");
+                }
+            }
+            _ => self.name_repository(&mut signed),
         }
         let signatures = signers.iter().map(|name| self.signature(&signed, name)).collect();
         canonical::rfc8785(&Json::object([("signatures", Json::Array(signatures)), ("signed", signed)]))
