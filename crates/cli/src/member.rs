@@ -50,8 +50,20 @@ pub(crate) fn parse(text: &str) -> Result<Member, CliError> {
     }
     let member = Member { key, pair: pair.map(|pair| pair.key), holder };
     // What is known beside the file: a key that was revoked must not come back unremarked.
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    unmarked(member, &KeyDir::open(folder)?)
+    unmarked(member, &KeyDir::open(folder_of(path))?)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// The public key alone of one that comes: as text, or from its `.pub` file, whose folder must not have marked it.
+pub(crate) fn new_key(text: &str) -> Result<PublicKey, CliError> {
+    let key = public_key(text)?;
+    if Path::new(text).exists() {
+        KeyDir::open(folder_of(Path::new(text)))?.check_unmarked(&key)?;
+    }
+    Ok(key)
 }
 
 /// A public key alone: as text, or from its `.pub` file.

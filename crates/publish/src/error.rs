@@ -18,6 +18,8 @@ use countersign_tuf::editor::EditError;
 use countersign_tuf::metadata::{ROOT, SNAPSHOT, TARGETS, TIMESTAMP};
 use countersign_verify::VerifyError;
 
+use crate::trust::ROTATED;
+
 /// A publication that did not happen; a variant a rule. Clients still see what they saw before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -77,7 +79,7 @@ pub enum PublishError {
         next: Timestamp,
     },
     /// A key cannot go without another in its place: what it is used for could no longer be met.
-    #[error("without that key {} has {keys} {} and needs {threshold}", needing(.role), if *.keys == 1 { "key" } else { "keys" })]
+    #[error("without that key {} has {} and needs {threshold}", needing(.role), keys_in_words(*.keys))]
     KeyNeeded {
         /// The role, the log or the quorum.
         role: String,
@@ -85,6 +87,14 @@ pub enum PublishError {
         threshold: u32,
         /// How many would be left.
         keys: usize,
+    },
+    /// A key that was rotated or revoked in this repository would come back.
+    #[error("the key {} was {} in this repository and cannot come back", escape(.keyid), ended(.why))]
+    KeyEnded {
+        /// Its id.
+        keyid: String,
+        /// Why it ended, as the metadata says.
+        why: String,
     },
     /// A new root is in the log, or visible, and not all that belongs to it is.
     #[error("the publication of root version {version} was interrupted")]
@@ -265,6 +275,9 @@ pub enum PublishError {
     /// Only one person stands behind a change that needs two.
     #[error(transparent)]
     Separation(VerifyError),
+    /// The repository's own metadata says something in `x-countersign` that is not understood.
+    #[error(transparent)]
+    Extension(VerifyError),
     /// An advisory is not one.
     #[error("{} is not an OSV advisory: {reason}", shown(.path))]
     AdvisoryMalformed {
@@ -356,6 +369,7 @@ impl Explain for PublishError {
             Self::ProofRefused { source, .. } => source.code(),
             Self::ClockBehind { .. } => code::CLOCK_BEHIND_EVIDENCE,
             Self::KeyNeeded { .. } => code::USAGE,
+            Self::KeyEnded { .. } => code::KEY_REVOKED,
             Self::Unfinished { .. } => code::PUBLISH_UNFINISHED,
             Self::Incomplete { .. } => code::INTERNAL_ERROR,
             Self::Locked { .. } => code::PUBLISH_LOCKED,
@@ -382,7 +396,7 @@ impl Explain for PublishError {
             Self::ProposalExpired { .. } => code::PROPOSAL_EXPIRED,
             Self::ProposalStale { .. } | Self::ProposalPublished { .. } => code::PROPOSAL_STALE,
             Self::ApprovalsMissing { .. } => code::PUBLISH_THRESHOLD_NOT_MET,
-            Self::Separation(error) => error.code(),
+            Self::Separation(error) | Self::Extension(error) => error.code(),
             Self::Storage(_) => code::PUBLISH_STORAGE_FAILED,
             Self::FileNotFound { .. } => code::FILE_NOT_FOUND,
             Self::FileUnreadable { .. } => code::FILE_UNREADABLE,
@@ -429,6 +443,9 @@ impl Explain for PublishError {
             ),
             Self::KeyNeeded { .. } => {
                 Some("give a replacement, or lower the threshold or quorum first".to_owned())
+            }
+            Self::KeyEnded { .. } => {
+                Some("make a new key with `countersign key new`, and name that one".to_owned())
             }
             Self::Unfinished { .. } => {
                 Some("complete it with `countersign renew`; nothing else can be published before".to_owned())
@@ -538,6 +555,16 @@ fn counted(names: &[String]) -> String {
 /// Who must still sign a role: `targets: 2 more of root-1, root-2`.
 pub(crate) fn short_of(role: &str, by: &str, lacks: usize, missing: &[String]) -> String {
     format!("{}{}: {lacks} more of {}", escape(role), of_whom(by), people(missing))
+}
+
+/// A number of keys, in a sentence.
+fn keys_in_words(number: usize) -> String {
+    if number == 1 { "1 key".to_owned() } else { format!("{number} keys") }
+}
+
+/// How a key ended, in a sentence.
+fn ended(why: &str) -> String {
+    if why == ROTATED { "replaced by another".to_owned() } else { format!("revoked ({})", escape(why)) }
 }
 
 /// A role, the log or the quorum, in a sentence.

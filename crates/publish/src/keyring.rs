@@ -106,6 +106,7 @@ impl<'a> Keyring<'a> {
     ) -> Result<PublicKey, PublishError> {
         if let Some(info) = self.infos.iter().find(|info| info.name.as_str() == name) {
             if info.stage == stage && info.product.as_ref() == product {
+                self.dir.check_signs(info, now)?;
                 self.found.push(name.to_owned());
                 return Ok(info.public.clone());
             }
@@ -127,6 +128,14 @@ impl<'a> Keyring<'a> {
     /// Whether the secret key is here.
     pub(crate) fn has(&self, public: &PublicKey) -> bool {
         self.infos.iter().any(|info| info.public == *public)
+    }
+
+    /// Refuses a key that this directory says was retired or revoked.
+    ///
+    /// # Errors
+    /// `key-revoked`.
+    pub(crate) fn check_unmarked(&self, public: &PublicKey) -> Result<(), PublishError> {
+        Ok(self.dir.check_unmarked(public)?)
     }
 
     /// Whose key it is, if it is here and the name can stand in metadata.

@@ -60,7 +60,7 @@ impl Publisher<'_> {
     /// # Errors
     /// `publish-product-exists`; `usage` for a threshold that does not fit, `tuf-key-duplicate` for a signer named
     /// twice; `publish-threshold-not-met` if too few secret keys are at hand, of root's or of the signers; codes of
-    /// keys, log and witnesses.
+    /// keys, log and witnesses, among them `key-revoked` for a signer's key that has ended.
     pub fn product_add(&mut self, options: &ProductOptions<'_>) -> Result<ProductAdded, PublishError> {
         let given = options.signers.len();
         if options.threshold == 0 || (given > 0 && options.threshold as usize > given) {
@@ -75,6 +75,10 @@ impl Publisher<'_> {
         }
         current.check_fresh(&[ROOT], site.now)?;
         let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
+        for key in &options.signers {
+            trust::check_not_ended(&current, key)?;
+            keyring.check_unmarked(key)?;
+        }
         let mut keyring = keyring.because(&format!("new product {}", options.name));
         let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
         online.check_keys(&keyring)?;

@@ -4,6 +4,7 @@
 //! - in root: the transparency policy (`policy.rs`);
 //! - beside keys, in root and top-level targets: `holders`, whose key each is, by key id; and `pairs`, second keys of
 //!   holders, which `tuf` reads itself;
+//! - in root and top-level targets: `ended`, by key id why a key that the file once listed was taken away for good;
 //! - in top-level targets: `products.<name>.separation`, whether who proposes a change of the product needs another
 //!   person's approval;
 //! - in a product's role: `yanked`, versions that shall no longer be installed, each with the reason; `floor`, the
@@ -26,6 +27,8 @@ use crate::error::VerifyError;
 pub const REPOSITORY: &str = "repository";
 /// The member with the holders of keys.
 pub const HOLDERS: &str = "holders";
+/// The member with the keys that were rotated or revoked, and why.
+pub const ENDED: &str = "ended";
 /// The member with what is said about products.
 pub const PRODUCTS: &str = "products";
 /// The member, of a product there, that asks for a second person.
@@ -57,6 +60,19 @@ pub fn check_repository<T: Role>(role: &str, file: &T, repository: Anchor) -> Re
 /// Whose key is listed under `keyid` in root or top-level targets; `None` if the file names nobody.
 pub fn holder<'a, T: Role>(file: &'a T, keyid: &str) -> Option<&'a str> {
     file.extension(EXTENSION)?.get(HOLDERS)?.get(keyid)?.as_str().filter(|name| is_holder(name))
+}
+
+/// Why the key of this id was taken away for good, if root or top-level targets say so.
+///
+/// # Errors
+/// `tuf-malformed` for anything but ids with a reason.
+pub fn ended<'a, T: Role>(role: &str, file: &'a T, keyid: &str) -> Result<Option<&'a str>, VerifyError> {
+    let malformed = || VerifyError::Extension { role: role.to_owned(), member: ENDED };
+    let Some(said) = file.extension(EXTENSION).and_then(|extension| extension.get(ENDED)) else {
+        return Ok(None);
+    };
+    let reason = said.as_object().ok_or_else(malformed)?.get(keyid);
+    reason.map(|reason| reason.as_str().ok_or_else(malformed)).transpose()
 }
 
 /// Who proposed this version of a product's file; `None` if it names nobody.

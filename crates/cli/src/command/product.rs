@@ -69,7 +69,7 @@ impl Report for Added {
 
 pub(crate) fn run(command: &ProductCommand, site: &Site) -> Result<ExitCode, CliError> {
     let ProductCommand::Add(args) = command;
-    let signers = args.signer.iter().map(|text| member::public_key(text)).collect::<Result<Vec<_>, _>>()?;
+    let signers = args.signer.iter().map(|text| member::new_key(text)).collect::<Result<Vec<_>, _>>()?;
     let mut passphrases = Passphrases::new(&site.out);
     // Keys are made only where no signers are named.
     let passphrase = if signers.is_empty() { args.keys.passphrase(&mut passphrases)? } else { None };

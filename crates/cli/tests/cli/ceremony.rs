@@ -332,6 +332,36 @@ fn an_exposed_key_is_revoked_tonight() {
     assert_eq!((&node["keys"], &node["threshold"]), (&2.into(), &1.into()));
 }
 
+/// No folder has a mark, and the key is named as text: the repository itself knows that it was revoked.
+#[test]
+fn a_revoked_key_does_not_come_back_as_text() {
+    let team = Team::new(&["--threshold", "1"]);
+    let file: serde_json::Value =
+        serde_json::from_slice(&fs::read(team.lab.path("carol/carol.pub")).unwrap()).unwrap();
+    let key = file["public"].as_str().unwrap();
+    let proposal = team.propose(&["revoke", "repo", key, "--reason", "lost"]);
+    team.sign(&proposal, "keys", &["root-1", "root-2"]);
+    team.publish(&proposal).ok();
+    let eve = format!("eve={key}");
+    for args in [
+        &["product", "repo", "tool", "--threshold", "1", "--signer", &eve][..],
+        &["root", "repo", "--threshold", "1", "--signer", &eve],
+        &["root", "repo", "--timestamp-key", &eve],
+        &["root", "repo", "--add-log-key", key],
+        &["rotate", "repo", "alice/alice.pub", "--to", &eve],
+        &["revoke", "repo", "alice/alice.pub", "--reason", "lost", "--replacement", &eve],
+    ] {
+        let run = team.try_propose(args).refused(code::KEY_REVOKED);
+        assert!(run.text().contains("was revoked (lost) in this repository"), "{}", run.text());
+        assert!(run.text().contains("countersign key new"), "{}", run.text());
+    }
+    let add = ["product", "add", "repo", "tool", "--keys", "keys", "--threshold", "1", "--signer"];
+    team.run(&[&add[..], &[key]].concat()).refused(code::KEY_REVOKED);
+    // The twin: a key of which nothing is known.
+    team.key("keys", "dora", "release");
+    team.run(&[&add[..], &["keys/dora.pub"]].concat()).ok();
+}
+
 /// A folder's mark says that a key was revoked; it does not come back as somebody's new one.
 #[test]
 fn a_marked_key_is_nobodys_new_key() {
@@ -355,6 +385,11 @@ fn a_marked_key_is_nobodys_new_key() {
             assert!(run.text().contains("the laptop was stolen"), "{}", run.text());
         }
     }
+    let add = ["product", "add", "repo", "tool", "--keys", "keys", "--threshold", "1", "--signer"];
+    team.run(&[&add[..], &["dora/eve.pub"]].concat()).refused(code::KEY_REVOKED);
+    // As text, the folder of the keys that sign for it is looked at.
+    fs::copy(&mark, team.lab.path("keys/dora.end")).unwrap();
+    team.run(&[&add[..], &[key["public"].as_str().unwrap()]].concat()).refused(code::KEY_REVOKED);
     fs::remove_file(&mark).unwrap();
     team.propose(&["product", "repo", "tool", "--threshold", "1", "--signer", "dora/dora.pub"]);
 }

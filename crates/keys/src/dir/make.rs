@@ -77,7 +77,8 @@ impl KeyDir {
     /// is checked whenever it signs.
     ///
     /// # Errors
-    /// `key-exists`, `name-invalid`, `usage` (also for [`Place::File`] and a key of another scheme than `new` says),
+    /// `key-exists`, `key-revoked` for a key that ended here under another name, `name-invalid`, `usage` (also for
+    /// [`Place::File`] and a key of another scheme than `new` says),
     /// `key-storage-failed`.
     pub fn adopt(
         &self,
@@ -94,6 +95,7 @@ impl KeyDir {
         }
         let info = KeyInfo::new(new, now, place, public.clone())?;
         self.check_free(&info.name)?;
+        self.check_unmarked(public)?;
         // One that lacks only its .pub is somebody's half-made key.
         if files::exists(&self.secret_path(&info.name))? || !self.publish(&info)? {
             return Err(self.taken(&info.name));

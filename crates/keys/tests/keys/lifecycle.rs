@@ -147,6 +147,10 @@ fn a_marked_key_does_not_come_back_under_another_name() {
     assert_eq!(error.code(), code::KEY_REVOKED);
     assert!(error.to_string().contains("the laptop was stolen"), "{error}");
     scene.keys.check_unmarked(&other.public).unwrap();
+    // Nor as the key in a token, whose `.pub` would say nothing of the mark.
+    let place: Place = "pkcs11:token=alice;object=release".parse().unwrap();
+    assert_eq!(code(scene.keys.adopt(&new("token"), &place, &info.public, now())), code::KEY_REVOKED);
+    scene.keys.adopt(&new("token"), &place, &other.public, now()).unwrap();
     // A damaged mark may be of any key.
     fs::write(scene.keys.path().join("c.end"), "{}").unwrap();
     assert_eq!(code(scene.keys.check_unmarked(&other.public)), code::KEY_MALFORMED);

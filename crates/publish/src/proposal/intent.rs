@@ -214,6 +214,17 @@ pub struct Member {
     pub holder: String,
 }
 
+impl RevokeReason {
+    /// Its name, in proposals and in metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compromised => "compromised",
+            Self::Retired => "retired",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 impl Intent {
     /// The kind, in a word.
     pub const fn kind(&self) -> &'static str {
@@ -240,12 +251,7 @@ impl Intent {
             Self::Product(product) => format!("product {}", product.name),
             Self::Rotate(rotate) => format!("rotation to a key of {}", escape(&rotate.to.holder)),
             Self::Revoke(revoke) => {
-                let reason = match revoke.reason {
-                    RevokeReason::Compromised => "compromised",
-                    RevokeReason::Retired => "retired",
-                    RevokeReason::Lost => "lost",
-                };
-                format!("revocation of a key that is {reason}")
+                format!("revocation of a key that is {}", revoke.reason.name())
             }
             Self::Root(_) => "change of root".to_owned(),
             Self::Renew(renew) => {

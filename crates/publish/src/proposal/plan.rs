@@ -110,6 +110,7 @@ pub(crate) fn touched(intent: &Intent, current: &Current) -> Result<Vec<String>,
 /// # Errors
 /// Why the change cannot be made on the metadata as it stands.
 pub(crate) fn plan(planning: &Planning<'_>, intent: &Intent) -> Result<Plan, PublishError> {
+    trust::check_none_returns(planning.current, intent)?;
     let without_files = |drafts| Plan { drafts, files: Vec::new() };
     match intent {
         Intent::Release(release) => release::plan(planning, release),

@@ -3,6 +3,7 @@
 //! Each plan makes unsigned metadata only: whatever a key that goes alone vouches for is made anew in the same plan, for
 //! those who stay or come to sign, so that no client meets a gap (ADR 0015).
 
+mod ended;
 mod handover;
 mod keys;
 mod policy;
@@ -12,6 +13,7 @@ mod root;
 mod rotate;
 mod swap;
 
+pub(crate) use ended::{ROTATED, check_none_returns, check_not_ended};
 pub(crate) use handover::Handover;
 pub(crate) use keys::{check_drops, second_of};
 pub use policy::PolicyEdit;

@@ -100,6 +100,14 @@ pub(super) fn swapped(policy: &Policy, swap: Swap<'_>) -> Result<Option<Vec<Stri
 /// # Errors
 /// `log-policy-invalid`.
 pub(super) fn checked_lines(given: &[String]) -> Result<Vec<String>, PublishError> {
+    lines(&parsed(given)?)
+}
+
+/// The policy of these lines, which must ask for a witness.
+///
+/// # Errors
+/// `log-policy-invalid`.
+pub(super) fn parsed(given: &[String]) -> Result<Policy, PublishError> {
     let mut text = String::new();
     for line in given {
         text.push_str(line);
@@ -107,7 +115,7 @@ pub(super) fn checked_lines(given: &[String]) -> Result<Vec<String>, PublishErro
     }
     let policy = Policy::parse(text.as_bytes())?;
     policy.require_witnesses()?;
-    lines(&policy)
+    Ok(policy)
 }
 
 /// The lines of the text: logs, witnesses, groups, quorum, each in the order of the policy's lists.

@@ -2,6 +2,7 @@
 
 use countersign_tuf::editor::Draft;
 
+use super::ended::ROTATED;
 use super::swap::{self, Swap};
 use crate::error::PublishError;
 use crate::proposal::{Planning, RotateIntent};
@@ -20,5 +21,7 @@ pub(crate) fn plan_rotate(
             reason: "a key cannot be rotated to itself: make a new one",
         });
     }
-    swap::plan(planning, Swap { from: &intent.from, to: Some(&intent.to) })
+    // The first half of what becomes a pair goes on.
+    let ended = (intent.to.key != intent.from).then_some(ROTATED);
+    swap::plan(planning, Swap { from: &intent.from, to: Some(&intent.to), ended })
 }

@@ -1,6 +1,6 @@
 //! A key that goes, and what comes in its place, wherever it is used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_base::Json;
 use countersign_crypto::PublicKey;
@@ -9,6 +9,7 @@ use countersign_tuf::metadata::{KeyTable, RoleKeys, TARGETS, TOP_LEVEL, key_id};
 use countersign_tuf::{Role, Root, Targets};
 use countersign_verify::{EXTENSION, extension};
 
+use super::ended::set_ended;
 use super::keys::{Listed, first, listed, members, parsed, second_of};
 use super::{policy, root};
 use crate::current::Current;
@@ -20,6 +21,8 @@ use crate::proposal::{Member, Planning};
 pub(super) struct Swap<'a> {
     pub(super) from: &'a PublicKey,
     pub(super) to: Option<&'a Member>,
+    /// Why it never comes back; `None` if it goes on with a second key beside it.
+    pub(super) ended: Option<&'static str>,
 }
 
 impl Swap<'_> {
@@ -66,6 +69,12 @@ impl Swap<'_> {
         let was = extension::holder(file, &key_id(self.from));
         let same = |(was, to): (&str, &Member)| was.eq_ignore_ascii_case(&to.holder);
         was.zip(self.to).is_some_and(same)
+    }
+
+    fn write_end(&self, members: &mut BTreeMap<String, Json>) {
+        if let Some(why) = self.ended {
+            set_ended(members, self.from, why);
+        }
     }
 
     fn comes(&self) -> Vec<Member> {
@@ -162,6 +171,7 @@ fn in_root(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, Pub
     }
     let comes = if changed.is_empty() { Vec::new() } else { swap.comes() };
     let mut members = members(root, &ids_without(root.keys(), swap.from), &comes)?;
+    swap.write_end(&mut members);
     if let Some(lines) = policy {
         members.insert(policy::MEMBER.to_owned(), Json::from(lines));
     }
@@ -195,7 +205,8 @@ fn in_targets(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, 
     editor
         .set_version((planning.version)(TARGETS))
         .set_expires(planning.now.plus_days(planning.expiries.targets_days));
-    let members = members(targets, &ids_without(delegations.keys(), swap.from), &swap.comes())?;
+    let mut members = members(targets, &ids_without(delegations.keys(), swap.from), &swap.comes())?;
+    swap.write_end(&mut members);
     if !members.is_empty() {
         editor.set_extension(EXTENSION, Json::Object(members));
     }

@@ -12,6 +12,7 @@ mod summary_notes;
 mod support;
 mod trust;
 mod trust_crash;
+mod trust_ended;
 mod trust_mend;
 mod trust_pairs;
 mod trust_policy;

@@ -84,11 +84,12 @@ impl PolicyArgs {
         if lists.iter().all(|list| list.is_empty()) && quorum.is_none() {
             return Ok(None);
         }
-        let keys =
-            |texts: &[String]| texts.iter().map(|text| member::public_key(text)).collect::<Result<_, _>>();
         let edit = PolicyEdit {
-            add_log_keys: keys(add_log_key)?,
-            remove_log_keys: keys(remove_log_key)?,
+            add_log_keys: add_log_key.iter().map(|text| member::new_key(text)).collect::<Result<_, _>>()?,
+            remove_log_keys: remove_log_key
+                .iter()
+                .map(|text| member::public_key(text))
+                .collect::<Result<_, _>>()?,
             add_witnesses: add_witness
                 .iter()
                 .map(|text| publishing::witness(text))

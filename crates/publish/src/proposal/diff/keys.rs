@@ -7,7 +7,7 @@ use countersign_base::text::escape;
 use countersign_crypto::Algorithm;
 use countersign_tuf::metadata::{Key, ROOT, TOP_LEVEL};
 use countersign_verify::EXTENSION;
-use countersign_verify::extension::{HOLDERS, PRODUCTS, SEPARATION};
+use countersign_verify::extension::{ENDED, HOLDERS, PRODUCTS, SEPARATION};
 
 use super::super::authority::short;
 use super::policy::policy;
@@ -268,6 +268,7 @@ fn holders_and_pairs(
         }
         differences.take(&at);
     }
+    lines.extend(ended(differences));
     for id in differences.names(&[EXTENSION, PAIRS]) {
         let at = [EXTENSION, PAIRS, id.as_str()];
         let who = name(differences, &id);
@@ -299,6 +300,19 @@ fn holders_and_pairs(
             _ => {}
         }
         differences.take(&at);
+    }
+    lines
+}
+
+/// Keys that never come back. That one does, or for another reason, is shown as it is.
+fn ended(differences: &mut Differences<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for id in differences.names(&[EXTENSION, ENDED]) {
+        let at = [EXTENSION, ENDED, id.as_str()];
+        if let (None, Some(Json::String(why))) = differences.at(&at) {
+            lines.push(format!("ends the key {}, which cannot come back: {}", escape(&id), escape(why)));
+            differences.take(&at);
+        }
     }
     lines
 }
