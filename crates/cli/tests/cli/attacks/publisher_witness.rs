@@ -1,5 +1,6 @@
 //! Row L03 from the publisher's side: witnesses that refuse, lie or answer nonsense.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -125,4 +126,58 @@ fn l03_a_publisher_tells_how_its_witness_refused() {
     remote.set(honest);
     release("1.1.0").ok();
     lab.run(&["log", "fsck", repo]).ok();
+}
+
+/// Every file below a folder, and its content.
+fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    every_file(folder)
+        .into_iter()
+        .map(|file| (file.clone(), std::fs::read(folder.join(&file)).unwrap()))
+        .collect()
+}
+
+/// All witnesses are elsewhere, and the repository is restored from a copy: the keys directory knows what was published.
+/// Nothing is signed over, logged or made to look fresh.
+#[test]
+fn a_restored_copy_is_refused_before_anything_is_logged() {
+    let remote = Remote::start();
+    let lab = Lab::new();
+    let (repo, copy, keys, file) = (lab.path("repo"), lab.path("copy"), lab.path("keys"), lab.path("node"));
+    std::fs::write(&file, program("1.0.0")).unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let [at, keys, file] = [&repo, &keys, &file].map(|path| text(path));
+    let witness = format!("{} {}", remote.vkey, remote.url);
+    lab.run(&["init", &at, "--keys", &keys, "--unencrypted", "--witness", &witness]).ok();
+    lab.run(&["product", "add", &at, "node", "--keys", &keys, "--unencrypted"]).ok();
+    let release = |version: &str| lab.run(&["release", &at, "node", version, &file, "--keys", &keys]);
+    release("1.0.0").ok();
+    copy_tree(&repo, &copy);
+    release("1.1.0").ok();
+    let newest = lab.path("newest");
+    copy_tree(&repo, &newest);
+
+    std::fs::remove_dir_all(&repo).unwrap();
+    copy_tree(&copy, &repo);
+    // It would cosign anything: nobody asks it.
+    let before = content(&repo);
+    for run in [lab.run(&["renew", &at, "--keys", &keys]), release("1.1.0"), release("1.2.0")] {
+        let run = run.refused(code::LOG_STORAGE_ROLLBACK);
+        assert!(run.text().contains("these keys have published a tree of"), "{}", run.text());
+        assert!(run.text().contains("restore the log's folders"), "{}", run.text());
+    }
+    assert!(content(&repo) == before, "a refused publisher changes nothing");
+
+    // The twin: the newest copy goes on.
+    std::fs::remove_dir_all(&repo).unwrap();
+    copy_tree(&newest, &repo);
+    lab.run(&["renew", &at, "--keys", &keys]).ok();
+    release("1.2.0").ok();
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for (file, bytes) in content(from) {
+        let target = to.join(file);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::write(target, bytes).unwrap();
+    }
 }
