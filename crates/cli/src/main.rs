@@ -32,8 +32,10 @@ fn main() -> ExitCode {
     let printer = Printer::new(&cli.global);
     let outcome =
         Site::new(&cli.global, printer.clone()).and_then(|site| command::dispatch(cli.command, &site));
-    match outcome {
+    let status = match outcome {
         Ok(status) => status,
         Err(error) => printer.error(&error),
-    }
+    };
+    printer.finish();
+    status
 }

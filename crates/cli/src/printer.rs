@@ -7,6 +7,7 @@
 use std::error::Error as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::CommandFactory as _;
 use clap::error::{ContextValue, ErrorKind};
@@ -19,6 +20,8 @@ use serde_json::json;
 use crate::args::{Cli, Color, Global};
 use crate::error::CliError;
 
+/// Most warnings that one JSON document carries.
+const MAX_WARNINGS: usize = 100;
 /// Longest answer that is read from a terminal, in bytes.
 const MAX_ANSWER_BYTES: u64 = 256;
 
@@ -61,6 +64,36 @@ pub(crate) struct Printer {
     color: bool,
     /// On standard output, which may go to a file while standard error does not.
     story_color: bool,
+    /// With `--json`: what was warned of since the last document.
+    warnings: Arc<Mutex<Warnings>>,
+}
+
+/// Warnings on their way into a JSON document.
+#[derive(Debug, Default)]
+struct Warnings {
+    kept: Vec<String>,
+    /// How many more there were.
+    dropped: usize,
+}
+
+impl Warnings {
+    fn push(&mut self, text: String) {
+        if self.kept.len() < MAX_WARNINGS { self.kept.push(text) } else { self.dropped += 1 }
+    }
+
+    /// What was kept, and a line about the rest.
+    fn into_lines(self) -> Vec<String> {
+        let rest = (self.dropped > 0).then(|| format!("{} more warnings are left out", self.dropped));
+        self.kept.into_iter().chain(rest).collect()
+    }
+}
+
+/// A report with what every document has.
+#[derive(Serialize)]
+struct Document<'a, R> {
+    #[serde(flatten)]
+    report: &'a R,
+    warnings: Vec<String>,
 }
 
 impl Printer {
@@ -75,13 +108,14 @@ impl Printer {
             quiet: global.quiet,
             color: color(io::stderr().is_terminal()),
             story_color: color(io::stdout().is_terminal()),
+            warnings: Arc::default(),
         }
     }
 
     /// For errors in the arguments themselves: looks for `--json` before anything could be parsed.
     pub(crate) fn from_raw_args() -> Self {
         let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
-        Self { json, quiet: false, color: false, story_color: false }
+        Self { json, quiet: false, color: false, story_color: false, warnings: Arc::default() }
     }
 
     /// Whether results are printed as JSON.
@@ -97,7 +131,8 @@ impl Printer {
     /// The command's one result, on standard output.
     pub(crate) fn report(&self, report: &impl Report) -> Result<(), CliError> {
         let text = if self.json {
-            serde_json::to_string_pretty(report).map_err(|error| {
+            let document = Document { report, warnings: self.take_warnings() };
+            serde_json::to_string_pretty(&document).map_err(|error| {
                 CliError::new(code::INTERNAL_ERROR, "a report cannot be written").because(error)
             })?
         } else {
@@ -156,11 +191,27 @@ impl Printer {
         Ok(Some(answer.trim() == "yes"))
     }
 
-    /// Something the user should know although the command goes on.
+    /// Something the user should know although the command goes on. With `--json` it is in the next document.
     pub(crate) fn warn(&self, text: &str) {
-        if !self.json {
-            write_stderr(&format!("{} {}\n", self.paint("33;1", "warning:"), printable(text)));
+        if self.json {
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        } else {
+            self.warn_now(text);
         }
+    }
+
+    /// The same for a command that runs on after its document, such as a server: on standard error in any case.
+    pub(crate) fn warn_now(&self, text: &str) {
+        write_stderr(&format!("{} {}\n", self.paint("33;1", "warning:"), printable(text)));
+    }
+
+    /// What no document told, at the end of a run.
+    pub(crate) fn finish(&self) {
+        self.take_warnings().iter().for_each(|text| self.warn_now(text));
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner)).into_lines()
     }
 
     /// The end of a command that failed: prints the error and gives the exit status.
@@ -173,6 +224,7 @@ impl Printer {
                 "causes": error.causes,
                 "fix": error.fix,
                 "exit": error.class.exit_status(),
+                "warnings": self.take_warnings(),
             });
             // A reader that went away cannot be told anything.
             let _ = write_stdout(&format!("{document:#}\n"));

@@ -29,14 +29,23 @@ struct Explanation {
     page: &'static str,
 }
 
-impl Report for Explanation {
+impl Report for One {
     fn lines(&self) -> Vec<String> {
-        self.page.trim_end().lines().map(str::to_owned).collect()
+        self.explanation.page.trim_end().lines().map(str::to_owned).collect()
     }
+}
+
+/// One page.
+#[derive(Serialize)]
+struct One {
+    ok: bool,
+    #[serde(flatten)]
+    explanation: Explanation,
 }
 
 #[derive(Serialize)]
 struct Index {
+    ok: bool,
     codes: Vec<Explanation>,
 }
 
@@ -54,13 +63,13 @@ pub(crate) fn run(args: &ExplainArgs, site: &Site) -> Result<ExitCode, CliError>
     match &args.name {
         None => {
             let codes = code::ALL.iter().map(|&code| explanation(code)).collect::<Result<_, _>>()?;
-            site.out.report(&Index { codes })?;
+            site.out.report(&Index { ok: true, codes })?;
         }
         Some(name) => {
             // People paste what they see.
             let name = name.trim_start_matches("error[").trim_end_matches([']', ':']);
             let code = Code::find(name).ok_or_else(|| unknown(name))?;
-            site.out.report(&explanation(code)?)?;
+            site.out.report(&One { ok: true, explanation: explanation(code)? })?;
         }
     }
     Ok(ExitCode::SUCCESS)

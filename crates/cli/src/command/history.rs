@@ -24,6 +24,7 @@ pub(crate) struct HistoryArgs {
 
 #[derive(Serialize)]
 struct Past {
+    ok: bool,
     product: String,
     events: Vec<Event>,
     generations: Vec<Generation>,
@@ -80,6 +81,7 @@ pub(crate) fn run(args: &HistoryArgs, site: &Site) -> Result<ExitCode, CliError>
         active: history.active == Some(one.number),
     });
     site.out.report(&Past {
+        ok: true,
         product: product.to_string(),
         events: events.collect(),
         generations: generations.collect(),

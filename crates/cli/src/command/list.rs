@@ -29,6 +29,7 @@ pub(crate) struct ListArgs {
 
 #[derive(Serialize)]
 struct Listing {
+    ok: bool,
     installed: Vec<Installed>,
     available: Vec<Available>,
 }
@@ -114,7 +115,7 @@ pub(crate) fn run(args: &ListArgs, site: &Site) -> Result<ExitCode, CliError> {
         let trusted = load(repository, &Want::All, site.now)?;
         available.extend(offers(repository, &trusted, &wanted, args.target.is_some())?);
     }
-    site.out.report(&Listing { installed, available })?;
+    site.out.report(&Listing { ok: true, installed, available })?;
     Ok(ExitCode::SUCCESS)
 }
 

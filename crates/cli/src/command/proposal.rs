@@ -80,6 +80,9 @@ pub(crate) struct Shown {
     /// Whether enough have signed all of it.
     complete: bool,
     roles: Vec<Role>,
+    /// What a signer should know beside the changes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     /// Signatures that do not count.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bad: Vec<Bad>,
@@ -131,7 +134,7 @@ impl Shown {
         let summary = proposal.summary(site.now)?;
         let text = summary.to_string().lines().map(str::to_owned).collect();
         let complete = summary.is_complete();
-        let Summary { what, proposer, why, expired, roles, bad, .. } = summary;
+        let Summary { what, proposer, why, expired, roles, bad, notes, .. } = summary;
         // The home may be missing on an offline machine: then there is nothing to compare with.
         let repositories = machine::home(site).and_then(|home| Ok(home.repositories()?)).unwrap_or_default();
         let trusted = repositories.iter().find(|one| one.anchor() == proposal.repository());
@@ -150,6 +153,7 @@ impl Shown {
             expired,
             complete,
             roles: roles.iter().map(Role::new).collect(),
+            notes,
             bad: bad
                 .into_iter()
                 .map(|one| Bad { role: one.role, name: one.name, reason: one.reason })

@@ -90,8 +90,8 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
     let url = listening.url();
     let vkeys: Vec<String> = witness.verifiers().iter().map(ToString::to_string).collect();
     if args.log.is_empty() && args.log_list.is_none() {
-        site.out
-            .warn("no log is named yet, so everything will be refused; add --log VKEY or --log-list FILE");
+        let what = "no log is named yet, so everything will be refused; add --log VKEY or --log-list FILE";
+        site.out.warn_now(what);
     }
     if site.out.is_json() {
         site.out.raw(&format!("{}\n", json!({ "listening": url, "vkeys": vkeys })))?;
@@ -110,7 +110,7 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
     let service = WitnessService::new(witness, clock)
         .with_address_rate(Rate::per_second(args.per_address))
         .on_hangup(reload)
-        .on_failure(Arc::new(move |error| out.warn(&error.to_string())));
+        .on_failure(Arc::new(move |error| out.warn_now(&error.to_string())));
     serve_witness(service, listening, Until::Interrupted)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -119,7 +119,7 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
 fn tell_skipped(logs: &LogList, out: &Printer) {
     if let Some(first) = logs.skipped().first() {
         let count = logs.skipped().len();
-        out.warn(&format!("{count} logs of the list are left out, the first on line {first}"));
+        out.warn_now(&format!("{count} logs of the list are left out, the first on line {first}"));
     }
 }
 
@@ -147,7 +147,7 @@ fn reload(args: &ServeArgs, witness: &Arc<Witness>, site: &Site) -> Hangup {
             tell_skipped(&logs, &out);
             witness.replace_logs(logs);
         }
-        Err(error) => out.warn(&format!("the list of logs is used as it was: {}", error.what)),
+        Err(error) => out.warn_now(&format!("the list of logs is used as it was: {}", error.what)),
     })
 }
 

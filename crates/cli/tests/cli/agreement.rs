@@ -218,3 +218,26 @@ fn a_map_of_another_client_is_taken_with_its_own_meaning() {
     fs::remove_file(two.lab.path("home/map.json")).unwrap();
     two.install("acme/node").ok();
 }
+
+/// A mistyped product would be kept, and the one that was meant be taken from one repository alone.
+#[test]
+fn a_product_that_nobody_has_cannot_be_agreed_on() {
+    let two = Two::new();
+    let run = two.run(&["trust", "agree", "acme/nod", "audit"]).refused(code::INSTALL_PRODUCT_UNKNOWN);
+    assert!(run.text().contains("none of these repositories has a product `nod`"), "{}", run.text());
+    let set = two.run(&["trust", "agree"]).ok().json();
+    assert_eq!(set["agreements"], serde_json::json!([]), "nothing is kept");
+    assert_eq!(set["ok"], serde_json::json!(true));
+    // One that only some have is kept, and said.
+    let (repo, keys) = (two.lab.path("empty"), two.lab.path("keys"));
+    let [repo, keys] = [&repo, &keys].map(|path| path.to_str().unwrap());
+    let made = two.run(&["init", repo, "--keys", keys, "--unencrypted"]).ok().json();
+    two.run(&["trust", "add", "empty", &two.url("empty"), made["anchor"].as_str().unwrap()]).ok();
+    let kept = two.run(&["trust", "agree", "acme/node", "empty"]).ok().json();
+    assert_eq!(
+        kept["warnings"],
+        serde_json::json!(["empty has no product `node` yet, and can agree to nothing of it"])
+    );
+    let kept = two.run(&["trust", "agree", "acme/node", "audit"]).ok().json();
+    assert_eq!((&kept["warnings"], &kept["agreements"][0]["threshold"]), (&serde_json::json!([]), &2.into()));
+}

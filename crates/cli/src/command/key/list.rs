@@ -25,6 +25,7 @@ pub(crate) struct ListArgs {
 
 #[derive(Serialize)]
 struct Listing {
+    ok: bool,
     keys: Vec<Shown>,
     /// How many should have been rotated by now.
     overdue: usize,
@@ -62,6 +63,6 @@ pub(super) fn run(args: &ListArgs, site: &Site) -> Result<ExitCode, CliError> {
     let keys: Vec<Shown> = due.iter().map(Shown::new).collect();
     let count = |wanted: fn(&Shown) -> bool| keys.iter().filter(|key| wanted(key)).count();
     let (overdue, expired) = (count(|key| key.overdue), count(|key| key.state == "expired"));
-    site.out.report(&Listing { overdue, expired, keys })?;
+    site.out.report(&Listing { ok: true, overdue, expired, keys })?;
     Ok(ExitCode::SUCCESS)
 }

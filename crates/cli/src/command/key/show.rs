@@ -22,17 +22,20 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Serialize)]
-#[serde(transparent)]
-struct One(Shown);
+struct One {
+    ok: bool,
+    #[serde(flatten)]
+    key: Shown,
+}
 
 impl Report for One {
     fn lines(&self) -> Vec<String> {
-        self.0.lines()
+        self.key.lines()
     }
 }
 
 pub(super) fn run(args: &ShowArgs, site: &Site) -> Result<ExitCode, CliError> {
     let (_, due) = super::find(&args.keys.keys, &args.name, site)?;
-    site.out.report(&One(Shown::new(&due)))?;
+    site.out.report(&One { ok: true, key: Shown::new(&due) })?;
     Ok(ExitCode::SUCCESS)
 }

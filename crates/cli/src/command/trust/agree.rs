@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use countersign_base::code;
-use countersign_base::name::RepoName;
-use countersign_client::ClientError;
+use countersign_base::name::{ProductName, RepoName};
+use countersign_client::{ClientError, Home, Want, load, load_as_proven};
 use countersign_verify::{MAX_MAP_BYTES, RepositoryMap, Unmapped};
 use serde::Serialize;
 
@@ -45,6 +45,7 @@ pub(crate) struct AgreeArgs {
 
 #[derive(Serialize)]
 struct Agreements {
+    ok: bool,
     agreements: Vec<Agreement>,
     /// Whether a path that none of them covers is refused.
     others_refused: bool,
@@ -66,7 +67,8 @@ impl Agreements {
             threshold: mapping.threshold,
             terminating: mapping.terminating,
         });
-        Self { agreements: agreements.collect(), others_refused: map.unmapped == Unmapped::Refused }
+        let others_refused = map.unmapped == Unmapped::Refused;
+        Self { ok: true, agreements: agreements.collect(), others_refused }
     }
 }
 
@@ -113,10 +115,39 @@ pub(super) fn run(args: &AgreeArgs, site: &Site) -> Result<(), CliError> {
             }
             let names: Vec<_> = std::iter::once(first).chain(&args.others).cloned().collect();
             let threshold = args.threshold.unwrap_or(names.len());
+            check_known(&home, &target.product, &names, site)?;
             home.change_map(|map| map.set(&target.product, names, threshold).map_err(ClientError::from))?
         }
     };
     site.out.report(&Agreements::of(&map))
+}
+
+/// Refuses a product that none of these repositories has, by the metadata at hand, and tells which of them have it not.
+///
+/// A mistyped name would be kept, and the product that was meant would go on being taken from one repository alone. Of a
+/// repository whose metadata is not at hand nothing is known.
+fn check_known(home: &Home, product: &ProductName, names: &[RepoName], site: &Site) -> Result<(), CliError> {
+    let (mut having, mut lacking) = (0, Vec::new());
+    for name in names {
+        let repository = home.repository(name)?;
+        let want = Want::Products(&[]);
+        let known = load(&repository, &want, site.now).or_else(|_| load_as_proven(&repository, &want));
+        match known {
+            Ok(known) if known.set.products().contains(product) => having += 1,
+            Ok(_) => lacking.push(name),
+            Err(_) => {}
+        }
+    }
+    if having == 0 && lacking.len() == names.len() {
+        let what = format!("none of these repositories has a product `{product}`");
+        return Err(
+            CliError::new(code::INSTALL_PRODUCT_UNKNOWN, what).fix("`countersign list` shows what there is")
+        );
+    }
+    for name in lacking {
+        site.out.warn(&format!("{name} has no product `{product}` yet, and can agree to nothing of it"));
+    }
+    Ok(())
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, CliError> {

@@ -98,19 +98,28 @@ impl Entry {
     }
 }
 
-impl Report for Entry {
+impl Report for One {
     fn lines(&self) -> Vec<String> {
-        let products =
-            if self.products.is_empty() { "none yet".to_owned() } else { self.products.join(", ") };
-        let mut lines = vec![format!("trusted {} at {}", self.name, self.url)];
-        lines.extend(self.mirrors.iter().map(|mirror| format!("or else at {mirror}")));
+        let Entry { name, url, mirrors, products, .. } = &self.entry;
+        let products = if products.is_empty() { "none yet".to_owned() } else { products.join(", ") };
+        let mut lines = vec![format!("trusted {name} at {url}")];
+        lines.extend(mirrors.iter().map(|mirror| format!("or else at {mirror}")));
         lines.push(format!("products: {products}"));
         lines
     }
 }
 
+/// What `add` and `set-url` print.
+#[derive(Serialize)]
+struct One {
+    ok: bool,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
 #[derive(Serialize)]
 struct Entries {
+    ok: bool,
     repositories: Vec<Entry>,
 }
 
@@ -128,6 +137,7 @@ impl Report for Entries {
 
 #[derive(Serialize)]
 struct Removed {
+    ok: bool,
     removed: String,
 }
 
@@ -145,11 +155,11 @@ pub(crate) fn run(command: &TrustCommand, site: &Site) -> Result<ExitCode, CliEr
         TrustCommand::List(ListArgs {}) => {
             let repositories = machine::home(site)?.repositories()?;
             let repositories = repositories.iter().map(|one| Entry::of(one, Vec::new())).collect();
-            site.out.report(&Entries { repositories })?;
+            site.out.report(&Entries { ok: true, repositories })?;
         }
         TrustCommand::Remove(args) => {
             machine::home(site)?.remove(&args.name)?;
-            site.out.report(&Removed { removed: args.name.to_string() })?;
+            site.out.report(&Removed { ok: true, removed: args.name.to_string() })?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -169,13 +179,14 @@ fn add(args: &AddArgs, site: &Site) -> Result<(), CliError> {
     let home = machine::home(site)?;
     let (repository, trusted) = home.add(&args.name, &location, anchor, &*transport, site.now)?;
     let products = trusted.set.products().iter().map(ToString::to_string).collect();
-    site.out.report(&Entry::of(&repository, products))
+    site.out.report(&One { ok: true, entry: Entry::of(&repository, products) })
 }
 
 fn set_url(args: &SetUrlArgs, site: &Site) -> Result<(), CliError> {
     let locations: Vec<Location> = args.urls.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
     let repository = machine::home(site)?.set_locations(&args.name, &locations)?;
-    site.out.report(&Entry::of(&repository, products(&repository, site.now)))
+    let entry = Entry::of(&repository, products(&repository, site.now));
+    site.out.report(&One { ok: true, entry })
 }
 
 /// The products of the metadata at hand, if it is still good.
