@@ -1,4 +1,4 @@
-//! The pages of `docs/tasks/` and `docs/operate-a-log.md`, followed word for word with the real program in a fresh folder.
+//! The pages of `docs/tasks/`, `docs/operate-a-log.md` and `docs/scale.md`, followed word for word with the real program in a fresh folder.
 //!
 //! How a page is written: [`page`]. Who plays it, and what counts as the same output: [`play`].
 
@@ -50,6 +50,11 @@ fn follow(name: &str, start: Option<&Stage>) {
                 Some(faketime) => stage.faketime = Some(faketime),
                 None => return,
             },
+            Need::Versitygw => {
+                if peers::find("versitygw").is_none() {
+                    return;
+                }
+            }
         }
     }
     stage.play(name, &page);
@@ -132,6 +137,11 @@ fn expect_page(dir: &Path, words: &[String]) -> usize {
     let names = commands.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     let below = names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help");
     1 + below.map(|name| expect_page(dir, &[words, &[name.to_owned()]].concat())).sum::<usize>()
+}
+
+#[test]
+fn a_log_is_scaled() {
+    follow("../scale.md", None);
 }
 
 /// What `/metrics` has and what the operator's page tells of it are the same.

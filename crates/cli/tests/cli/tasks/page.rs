@@ -6,7 +6,7 @@
 //! ends with exit status 0 unless an `error[` is to be seen. Blocks of other kinds are not run.
 //!
 //! Comments give the player stage directions: `<!-- test: begins after start.md -->`, `<!-- test: needs tokens -->`,
-//! `<!-- test: needs a clock -->`, and in their place between blocks `<!-- test: 11 days later -->`,
+//! `<!-- test: needs a clock -->`, `<!-- test: needs versitygw -->`, and in their place between blocks `<!-- test: 11 days later -->`,
 //! `<!-- test: left running -->` before a server, of which the lines in the block are the first ones, and later
 //! `<!-- test: alice presses Ctrl-C -->`.
 
@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Tokens,
     /// A clock that can be set.
     Clock,
+    /// A server for buckets.
+    Versitygw,
 }
 
 /// A page in its order.
@@ -93,6 +95,7 @@ impl Page {
                 "begins after start.md" => Need::Start,
                 "needs tokens" => Need::Tokens,
                 "needs a clock" => Need::Clock,
+                "needs versitygw" => Need::Versitygw,
                 other => return Err(format!("`{other}` is no stage direction")),
             });
         }
