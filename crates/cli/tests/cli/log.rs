@@ -55,11 +55,16 @@ impl Live {
     /// Asks it to end, as an operator does.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.child.wait().unwrap()
+        self.wait()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -121,10 +126,15 @@ impl Answer {
 
 impl Http {
     pub(crate) fn connect(url: &str) -> Self {
-        let stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream) }
+        Self::try_connect(url).unwrap()
+    }
+
+    /// As [`Http::connect`], to a server that may be gone.
+    pub(crate) fn try_connect(url: &str) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(url.strip_prefix("http://").unwrap())?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
