@@ -9,8 +9,18 @@ use crate::printer::Printer;
 /// How long work goes on before a bar appears: short work would only flicker.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Bytes done of a known total.
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Bytes, shown with their prefixes.
+    Bytes,
+    /// What the label says.
+    Things,
+}
+
+/// So much done of a known total.
 pub(crate) struct Progress {
+    unit: Unit,
     bar: Option<ProgressBar>,
     label: String,
     total: u64,
@@ -22,6 +32,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(out: &Printer, label: impl Into<String>, total: u64) -> Self {
         Self {
+            unit: Unit::Bytes,
             bar: None,
             label: label.into(),
             total,
@@ -31,7 +42,13 @@ impl Progress {
         }
     }
 
-    /// `done` bytes of the total are done by now.
+    /// Counts something else than bytes.
+    pub(crate) fn counting(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// So much of the total is done by now.
     pub(crate) fn set(&mut self, done: u64) {
         self.done = done;
         if !self.wanted {
@@ -50,7 +67,10 @@ impl Progress {
         // What was done before the bar began says nothing about the rate from here on.
         bar.set_position(self.done);
         bar.reset_eta();
-        let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+        let template = match self.unit {
+            Unit::Bytes => "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
+            Unit::Things => "{msg} [{bar:30}] {human_pos}/{human_len}, {eta} left",
+        };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }

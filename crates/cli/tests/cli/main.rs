@@ -12,6 +12,7 @@ mod interop_hybrid;
 mod key;
 mod lab;
 mod log;
+mod log_fsck;
 mod log_full_disk;
 mod log_index;
 mod log_kills;

@@ -1,12 +1,13 @@
 //! `countersign log fsck`: prove a whole log.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::{Anchor, code};
+use countersign_client::LogSource;
 use countersign_crypto::sha256;
-use countersign_log::{FsckReport, Trust, fsck};
+use countersign_log::{FsckReport, Trust, fsck, fsck_source};
 use countersign_store::durable;
 use countersign_tlog::policy::Policy;
 use countersign_tuf::limits::MAX_ROOT_BYTES;
@@ -16,29 +17,37 @@ use serde::Serialize;
 
 use super::index::{IndexReport, compare};
 use super::local::keys_folder;
-use super::mirror::{Belief, BeliefArgs};
+use super::mirror::{Belief, BeliefArgs, location, parallel, unbelieved};
+use super::proof::entries;
 use super::reader::kept_key;
 use crate::error::CliError;
 use crate::printer::Report;
+use crate::progress::{Progress, Unit};
 use crate::site::Site;
 
 /// Prove a whole log: every entry, every tile, the checkpoint and its witnesses
 ///
-/// DIR is a repository, whose newest root says which log and witnesses to expect, or a log's folder: then --vkey or
-/// --policy say so, or the key that `log serve` keeps with it.
+/// LOG is a repository, whose newest root says which log and witnesses to expect, or a log's folder or URL: then --vkey
+/// or --policy say so, or the key that `log serve` keeps with its folder. Of a URL everything is fetched that the
+/// checkpoint requires, and nothing is kept.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  countersign log fsck ./repo\n  countersign log fsck ./log --vkey example.com/log+1a2b3c4d+AaBb..."
-)]
+#[command(after_help = "Examples:
+  countersign log fsck ./repo
+  countersign log fsck ./log --vkey log.example.com+1a2b3c4d+AaBb...
+  countersign log fsck https://log.example.com --policy policy.txt")]
 pub(crate) struct FsckArgs {
-    /// A repository's folder, or a log's
-    dir: PathBuf,
+    /// A repository's folder, a log's folder, or a log's URL
+    #[arg(value_name = "LOG")]
+    log: String,
     #[command(flatten)]
     belief: BeliefArgs,
     /// Compare an index with the log as well: sqlite:PATH or postgres://USER@HOST/DATABASE [default: the one that
     /// `log index` makes in the log's folder]
     #[arg(long, value_name = "PLACE", num_args = 0..=1, default_missing_value = "")]
     index: Option<String>,
+    /// Files to fetch at once from a URL
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = parallel)]
+    parallel: usize,
 }
 
 #[derive(Serialize)]
@@ -57,13 +66,17 @@ struct Proven {
     witnesses: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<IndexReport>,
+    #[serde(skip)]
+    served: bool,
 }
 
-impl From<FsckReport> for Proven {
-    fn from(report: FsckReport) -> Self {
+impl Proven {
+    /// `served`: from outside, where nothing is seen but what the checkpoint requires.
+    fn new(report: FsckReport, served: bool) -> Self {
         Self {
             ok: true,
             anchor: None,
+            served,
             origin: report.origin,
             size: report.size,
             root: report.root.to_string(),
@@ -80,13 +93,16 @@ impl From<FsckReport> for Proven {
 impl Report for Proven {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![
-            format!("log {} is whole: {} entries", self.origin, self.size),
+            format!("log {} is whole: {}", self.origin, entries(self.size)),
             format!("root      {}", self.root),
             format!(
-                "proven    {}, {}, {} of earlier sizes",
+                "proven    {}, {}{}",
                 counted(self.tiles, "tile"),
                 counted(self.bundles, "entry bundle"),
-                counted(self.older, "partial file")
+                match self.served {
+                    true => " as they are served".to_owned(),
+                    false => format!(", {} of earlier sizes", counted(self.older, "partial file")),
+                }
             ),
         ];
         if let Some(anchor) = &self.anchor {
@@ -106,25 +122,42 @@ fn counted(number: u64, noun: &str) -> String {
 }
 
 pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
-    let mut anchor = None;
-    let belief = args.belief.read()?.map_or_else(|| kept(&args.dir), |belief| Ok(Some(belief)))?;
+    let (mut anchor, dir) = (None, Path::new(&args.log));
+    let served = args.log.contains("://");
+    let belief = match args.belief.read()? {
+        None if served => return Err(unbelieved()),
+        None => kept(dir)?,
+        given => given,
+    };
     let report = match &belief {
-        Some(belief) => fsck(&args.dir, belief.trust(site.now))?,
+        Some(belief) if served => remote(args, belief, site)?,
+        Some(belief) => fsck(dir, belief.trust(site.now))?,
         None => {
-            let (found, policy) = newest_policy(&args.dir, site)?;
+            let (found, policy) = newest_policy(dir, site)?;
             anchor = Some(found);
-            fsck(&args.dir.join("log"), Trust::Policy(&policy, site.now))?
+            fsck(&dir.join("log"), Trust::Policy(&policy, site.now))?
         }
     };
-    let compared = args.index.as_deref().map(|place| compare(&args.dir, place, belief, site));
+    let compared = args.index.as_deref().map(|place| compare(dir, place, belief, site));
     let index = compared.transpose()?;
     let anchor = anchor.map(|anchor| anchor.to_string());
-    site.out.report(&Proven { anchor, index, ..Proven::from(report) })?;
+    site.out.report(&Proven { anchor, index, ..Proven::new(report, served) })?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Proves a log from where it is served.
+fn remote(args: &FsckArgs, belief: &Belief, site: &Site) -> Result<FsckReport, CliError> {
+    let source = LogSource::new(&location(&args.log)?);
+    let mut bar: Option<Progress> = None;
+    let mut progress = |done, total| {
+        bar.get_or_insert_with(|| Progress::new(&site.out, "entry bundles", total).counting(Unit::Things))
+            .set(done);
+    };
+    Ok(fsck_source(&source, belief.trust(site.now), args.parallel, &mut progress)?)
+}
+
 /// The key that is kept with a log's own folder, for whoever runs the log; `None` for a repository.
-fn kept(dir: &Path) -> Result<Option<Belief>, CliError> {
+pub(super) fn kept(dir: &Path) -> Result<Option<Belief>, CliError> {
     if dir.join("metadata").is_dir() || !keys_folder(dir).is_dir() {
         return Ok(None);
     }

@@ -15,6 +15,7 @@ use countersign_tlog::policy::Policy;
 use serde::Serialize;
 use serde_json::json;
 
+use super::proof::entries;
 use super::reader::read_policy;
 use super::sigstore::vkey;
 use crate::error::CliError;
@@ -27,9 +28,11 @@ use crate::site::{self, Site};
 /// server or `countersign serve` can serve in the log's place. Run again it goes on where it was, also after a crash. A
 /// log that goes back, or shows another history than before, is refused, and both checkpoints are kept as evidence.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  countersign log mirror https://log.example.com ./mirror --vkey log.example.com+1a2b3c4d+AaBb...\n  countersign log mirror https://dl.example.com/acme/log ./mirror --policy policy.txt --follow 60"
-)]
+#[command(after_help = "Examples:
+  countersign log mirror https://log.example.com ./mirror \\
+      --vkey log.example.com+1a2b3c4d+AaBb...
+  countersign log mirror https://dl.example.com/acme/log ./mirror \\
+      --policy policy.txt --follow 60")]
 pub(crate) struct MirrorArgs {
     /// The log: its URL, or its folder; that of a repository is below its `log`
     #[arg(value_name = "SOURCE")]
@@ -91,11 +94,17 @@ impl Belief {
     }
 }
 
-fn parallel(text: &str) -> Result<usize, String> {
+pub(super) fn parallel(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=MAX_PARALLEL).contains(&number) => Ok(number),
         _ => Err(format!("a number from 1 to {MAX_PARALLEL}")),
     }
+}
+
+/// Nobody was named whose word a log's checkpoints need.
+pub(super) fn unbelieved() -> CliError {
+    CliError::new(code::USAGE, "whose checkpoints are to be believed?")
+        .fix("name the log's key with --vkey, or a policy with --policy")
 }
 
 /// What one look brought.
@@ -112,6 +121,8 @@ struct Mirrored {
     bytes: u64,
     /// Entry bundles that an interrupted run had brought.
     resumed: u64,
+    /// Partial tiles and bundles that gave way to full ones.
+    removed: u64,
     seconds: f64,
     entries_per_second: u64,
     /// What the threads waited for most: `source`, `hashing` or `disk`.
@@ -133,6 +144,7 @@ impl Mirrored {
             witnesses: update.witnesses,
             bytes: update.bytes,
             resumed: update.resumed,
+            removed: update.removed,
             seconds: (seconds * 1000.0).round() / 1000.0,
             entries_per_second: (entries as f64 / seconds.max(0.001)) as u64,
             limit: most.into_iter().max_by_key(|(spent, _)| *spent).map_or("", |(_, name)| name),
@@ -142,12 +154,12 @@ impl Mirrored {
 
 impl Report for Mirrored {
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("mirror of {} has {} entries", self.origin, self.size)];
+        let mut lines = vec![format!("mirror of {} has {}", self.origin, entries(self.size))];
         lines.push(format!("root      {}", self.root));
         if self.size > self.from {
             lines.push(format!(
-                "copied    {} entries, {} bytes in {} s: {} entries a second, waiting mostly for {}",
-                self.size - self.from,
+                "copied    {}, {} bytes in {} s: {} entries a second, waiting mostly for {}",
+                entries(self.size - self.from),
                 self.bytes,
                 self.seconds,
                 self.entries_per_second,
@@ -158,6 +170,9 @@ impl Report for Mirrored {
                 }
             ));
         }
+        if self.removed > 0 {
+            lines.push(format!("removed   {} partial files whose full ones are there", self.removed));
+        }
         if !self.witnesses.is_empty() {
             lines.push(format!("witnessed {}", self.witnesses.join(", ")));
         }
@@ -166,10 +181,7 @@ impl Report for Mirrored {
 }
 
 pub(crate) fn run(args: &MirrorArgs, site: &Site) -> Result<ExitCode, CliError> {
-    let belief = args.belief.read()?.ok_or_else(|| {
-        CliError::new(code::USAGE, "whose checkpoints are to be believed?")
-            .fix("name the log's key with --vkey, or a policy with --policy")
-    })?;
+    let belief = args.belief.read()?.ok_or_else(unbelieved)?;
     let source = LogSource::new(&location(&args.source)?);
     let mut mirror = Mirror::open(&args.dest)?;
     let Some(pause) = args.follow else {

@@ -18,11 +18,13 @@ use crate::site::Site;
 /// Prove that an entry is in a log
 ///
 /// Fetches the log's checkpoint and the tiles that lead to the entry, verifies all of them, and prints the proof as a
-/// C2SP tlog-proof, which verifies offline.
+/// C2SP tlog-proof, which `log verify` checks offline.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  countersign log proof https://log.example.com 12 --vkey log.example.com+1a2b3c4d+AaBb... > entry.tlog-proof\n  countersign log proof ./log 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
-)]
+#[command(after_help = "Examples:
+  countersign log proof https://log.example.com 12 \\
+      --vkey log.example.com+1a2b3c4d+AaBb... > entry.tlog-proof
+  countersign log proof ./log \\
+      5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03")]
 pub(crate) struct ProofArgs {
     #[command(flatten)]
     log: LogArgs,
@@ -68,13 +70,18 @@ impl Report for Proven {
         let mut lines = vec![
             format!("entry {} is in {}", self.index, self.origin),
             format!("leaf      {}", self.leaf_hash),
-            format!("tree      {} entries, root {}", self.size, self.root),
+            format!("tree      {}, root {}", entries(self.size), self.root),
         ];
         if !self.witnesses.is_empty() {
             lines.push(format!("witnessed {}", self.witnesses.join(", ")));
         }
         lines
     }
+}
+
+/// A number of entries.
+pub(super) fn entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
 }
 
 /// An entry as it is named.

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use clap::Args;
 use countersign_base::code;
 use countersign_client::LogSource;
-use countersign_log::repair::{Help, Left, Made, Mended, Repaired, Was};
+use countersign_log::repair::{Help, Left, Made, Mended, Repaired, Was, remove_partial};
 use countersign_log::{Source, repair};
 use countersign_store::{StoreError, durable};
 use countersign_tlog::TlogProof;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
 use serde::Serialize;
 
-use super::fsck::newest_policy;
+use super::fsck::{kept, newest_policy};
 use super::mirror::{Belief, BeliefArgs, location};
 use crate::error::CliError;
 use crate::printer::Report;
@@ -25,21 +25,28 @@ const PRIVATE: &str = ".countersign";
 
 /// Put back what a log's checkpoint requires: tiles from entries, entries from other copies
 ///
-/// DIR is a repository, or with --vkey or --policy a log's folder. Hash tiles are made from what lies below them. Entries
+/// DIR is a repository, or a log's folder: then --vkey or --policy say whose it is, or the key that `log serve` keeps with
+/// it. Hash tiles are made from what lies below them. Entries
 /// come from other bundles of the log, its write-ahead log, the proofs in the repository, and a mirror. Nothing is
 /// written that does not hash to the signed checkpoint, and the checkpoint itself is never written.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  countersign log repair ./repo\n  countersign log repair ./log --vkey example.com/log+1a2b3c4d+AaBb... --from https://mirror.example.org/log"
-)]
+#[command(after_help = "Examples:
+  countersign log repair ./repo
+  countersign log repair ./log --vkey log.example.com+1a2b3c4d+AaBb... \\
+      --from https://mirror.example.org/log
+  countersign log repair ./log --remove-partial")]
 pub(crate) struct RepairArgs {
-    /// A repository's folder, or a log's with --vkey or --policy
+    /// A repository's folder, or a log's
     dir: PathBuf,
     #[command(flatten)]
     belief: BeliefArgs,
     /// A mirror of the log to take from what is nowhere else: its URL or folder
     #[arg(long, value_name = "SOURCE")]
     from: Option<String>,
+    /// If the log is whole then, remove the partial tiles and bundles of earlier sizes whose full ones are there, as
+    /// C2SP tlog-tiles allows: one that takes an entry at a time gathers many
+    #[arg(long)]
+    remove_partial: bool,
 }
 
 #[derive(Serialize)]
@@ -52,6 +59,9 @@ struct Done {
     root: String,
     mended: Vec<File>,
     left: Vec<Unmended>,
+    /// Partial files that were removed, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -100,6 +110,7 @@ impl Done {
             root: repaired.root.to_string(),
             mended: repaired.mended.into_iter().map(File::from).collect(),
             left: repaired.left.into_iter().map(Unmended::from).collect(),
+            removed: None,
         }
     }
 }
@@ -116,13 +127,19 @@ impl Report for Done {
         let file = |file: &File| format!("put back  {} was {}, made from {}", file.path, file.was, file.from);
         lines.extend(self.mended.iter().map(file));
         lines.extend(self.left.iter().map(|left| format!("left      {}: {}", left.path, left.why)));
+        let removed = |removed: &u64| format!("removed   {removed} partial files whose full ones are there");
+        lines.extend(self.removed.as_ref().map(removed));
         lines
     }
 }
 
 pub(crate) fn run(args: &RepairArgs, site: &Site) -> Result<ExitCode, CliError> {
     let mut help = Help::default();
-    let (public, belief) = match args.belief.read()? {
+    let given = match args.belief.read()? {
+        None => kept(&args.dir)?,
+        given => given,
+    };
+    let (public, belief) = match given {
         Some(belief) => {
             help.take_write_ahead_log(&args.dir.join(PRIVATE))?;
             (args.dir.clone(), belief)
@@ -143,7 +160,10 @@ pub(crate) fn run(args: &RepairArgs, site: &Site) -> Result<ExitCode, CliError> 
         }
         error.fix("a checkpoint needs the log's signature: publish again, or take one from a mirror by hand")
     })?;
-    let done = Done::new(repaired);
+    let mut done = Done::new(repaired);
+    if args.remove_partial && done.ok {
+        done.removed = Some(remove_partial(&public, belief.trust(site.now))?);
+    }
     site.out.report(&done)?;
     if done.ok {
         return Ok(ExitCode::SUCCESS);

@@ -1,0 +1,94 @@
+//! `log fsck` of a log that is served, and `log repair --remove-partial` on a log that grew by an entry at a time.
+
+use std::fs;
+
+use countersign_base::code;
+
+use crate::lab::Lab;
+use crate::log::{Live, command, wait_for_size};
+use crate::mirror::{Answer, Mirror};
+
+/// A log of 300 entries in its folder, and its vkey.
+fn log_of_300(lab: &Lab) -> String {
+    let log = Live::log(lab, "log", &["--admit", "any"]);
+    let mut http = log.connect();
+    for number in 0..300 {
+        http.post("/add", format!("entry {number}").as_bytes()).index();
+        if number % 50 == 49 {
+            wait_for_size(&mut http, number + 1);
+        }
+    }
+    let vkey = log.vkey.clone();
+    assert!(log.terminate().success());
+    vkey
+}
+
+#[test]
+fn l11_l18_a_log_is_proven_from_where_it_is_served() {
+    let lab = Lab::new();
+    let vkey = log_of_300(&lab);
+    let log = Live::log(&lab, "log", &[]);
+    let proven = lab.run(&["log", "fsck", &log.url, "--vkey", &vkey]).ok().json();
+    assert_eq!((proven["size"].as_u64(), proven["bundles"].as_u64()), (Some(300), Some(2)));
+    assert_eq!(proven["tiles"], 3);
+    let shown = command(&lab, &["log", "fsck", &log.url, "--vkey", &vkey]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("log log.example is whole: 300 entries\n"), "{shown}");
+    assert!(shown.contains("3 tiles, 2 entry bundles as they are served\n"), "{shown}");
+    // Whom to believe is said, and others are not.
+    lab.run(&["log", "fsck", &log.url]).refused(code::USAGE);
+    let other = Live::log(&lab, "other", &["--admit", "any"]);
+    lab.run(&["log", "fsck", &log.url, "--vkey", &other.vkey]).refused(code::LOG_KEY_UNKNOWN);
+    drop(log);
+
+    // Any of the files wrong, or missing, on its way.
+    for path in
+        ["tile/0/000", "tile/entries/000", "tile/0/001.p/44", "tile/entries/001.p/44", "tile/1/000.p/1"]
+    {
+        let wrong = Mirror::start(&lab.path("log"), move |request| match &request.honest {
+            Some(honest) if request.path == path => {
+                let mut bytes = honest.clone();
+                bytes[7] ^= 1;
+                Answer::File(bytes)
+            }
+            _ => Answer::Honest,
+        });
+        let refused =
+            lab.run(&["log", "fsck", &wrong.url(), "--vkey", &vkey]).refused(code::LOG_TILE_MISMATCH);
+        assert!(refused.text().contains(path) || path.contains(".p/"), "{}", refused.text());
+    }
+    fs::rename(lab.path("log/tile/0/000"), lab.path("away")).unwrap();
+    let lacking = Mirror::start(&lab.path("log"), |_| Answer::Honest);
+    let refused = lab.run(&["log", "fsck", &lacking.url(), "--vkey", &vkey]).refused(code::LOG_TILE_MISSING);
+    assert!(refused.text().contains("tile/0/000"), "{}", refused.text());
+}
+
+#[test]
+fn partial_tiles_of_a_log_s_folder_are_removed_where_the_full_ones_are() {
+    let lab = Lab::new();
+    let vkey = log_of_300(&lab);
+    let dir = lab.path("log").to_str().unwrap().to_owned();
+    let older = |lab: &Lab| lab.run(&["log", "fsck", &dir]).ok().json()["older"].as_u64().unwrap();
+    assert!(older(&lab) >= 10, "a tile and a bundle at 50, 100, 150, 200 and 250 at least");
+    // A repair puts back what is wrong, and takes nothing away unless it is asked.
+    assert!(lab.run(&["log", "repair", &dir]).ok().json().get("removed").is_none());
+    let removed = lab.run(&["log", "repair", &dir, "--remove-partial"]).ok().json();
+    assert!(removed["removed"].as_u64().unwrap() >= 10, "{removed}");
+    assert!(!lab.path("log/tile/0/000.p").exists() && !lab.path("log/tile/entries/000.p").exists());
+    assert!(lab.path("log/tile/0/001.p/44").exists());
+    // Beside the running log, too; and it goes on.
+    let log = Live::log(&lab, "log", &[]);
+    let mut http = log.connect();
+    assert_eq!(http.post("/add", b"entry 300").index(), 300);
+    wait_for_size(&mut http, 301);
+    lab.run(&["log", "repair", &dir, "--remove-partial", "--vkey", &vkey]).ok();
+    lab.run(&["log", "fsck", &log.url, "--vkey", &vkey]).ok();
+    assert_eq!(http.post("/add", b"entry 3").index(), 3);
+    lab.run(&["log", "proof", &log.url, "3", "--vkey", &vkey]).ok();
+    // A log that is not whole keeps them: they may be what it is mended from.
+    drop(log);
+    fs::remove_file(lab.path("log/tile/entries/000")).unwrap();
+    fs::remove_file(lab.path("log/.countersign/wal")).unwrap();
+    let run = lab.run(&["log", "repair", &dir, "--remove-partial"]);
+    assert_eq!((run.status(), run.json().get("removed")), (Some(1), None), "{}", run.text());
+}
