@@ -61,6 +61,16 @@ impl Page {
         self.sample(name, value);
     }
 
+    /// A 1 for each thing that is so now, by its labels.
+    pub(crate) fn present(&mut self, name: &str, help: &str, labels: &[&str], things: &[Vec<String>]) {
+        self.head(name, "gauge", help);
+        for values in things {
+            let pairs =
+                labels.iter().zip(values).map(|(label, value)| format!("{label}=\"{}\"", label_value(value)));
+            self.sample(format_args!("{name}{{{}}}", pairs.collect::<Vec<_>>().join(",")), 1);
+        }
+    }
+
     /// Answers by status.
     pub(crate) fn statuses(&mut self, name: &str, help: &str, statuses: &Statuses) {
         self.head(name, "counter", help);
@@ -110,6 +120,11 @@ impl Page {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// A label's value as the format wants it.
+fn label_value(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// `VmRSS` of this process (Linux, proc(5)).

@@ -19,6 +19,8 @@ mod log_kills;
 mod log_rekor;
 mod log_serve;
 mod log_submission;
+mod log_verify;
+mod log_waiting;
 mod mirror;
 mod mirrors;
 mod publisher;

@@ -1,6 +1,9 @@
 //! What a log tells its operator.
 
 use axum::response::Response;
+use countersign_base::Explain as _;
+use countersign_log::LogError;
+use countersign_log::pipeline::Status;
 
 use super::Site;
 use crate::metrics::{Page, Statuses};
@@ -51,6 +54,12 @@ pub(crate) fn page(site: &Site) -> Response {
     ] {
         page.gauge(name, help, value);
     }
+    page.present(
+        "countersign_log_witness_failing",
+        "1 for each witness that did not cosign while the newest tree could not be published.",
+        &["witness", "code"],
+        &failing(&status),
+    );
     for (name, help, value) in [
         ("countersign_log_busy_total", "Submissions refused because the queue was full.", status.busy),
         ("countersign_log_duplicates_total", "Entries that were in the log already.", status.duplicates),
@@ -61,4 +70,14 @@ pub(crate) fn page(site: &Site) -> Response {
     page.connections(site.places.occupancy());
     page.process();
     page.into_response()
+}
+
+/// The witnesses of the log's own policy that fail it, and the code that says how.
+fn failing(status: &Status) -> Vec<Vec<String>> {
+    match status.failing.as_ref().map(|failing| &*failing.error) {
+        Some(LogError::Quorum { failed, .. }) => {
+            failed.iter().map(|(name, why)| vec![name.clone(), why.code().name().to_owned()]).collect()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,16 +19,13 @@ use serde_json::Value;
 
 use super::local::{Admit, LocalArgs, LocalLog, connect};
 use super::proof::Proven;
-use super::reader::{Head, LogArgs, Reader};
+use super::reader::{LogArgs, Reader};
+use super::waiting::{covering, explain};
 use crate::error::CliError;
 use crate::site::Site;
 
 /// Largest answer to a submission, in bytes: an entry in base64 and what stands around it.
 const MAX_ANSWER_BYTES: u64 = 256 * 1024;
-/// How long a checkpoint that covers the entry is waited for.
-const MAX_WAIT: Duration = Duration::from_secs(20);
-/// How often it is looked for.
-const POLL: Duration = Duration::from_millis(20);
 
 /// Add an entry to a log, and prove that it is there
 ///
@@ -38,9 +33,10 @@ const POLL: Duration = Duration::from_millis(20);
 /// added to by its URL. An entry that is there already is found, not added again. What the log says is verified: the
 /// checkpoint, and that it covers the entry.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  countersign log add http://127.0.0.1:8080 note.txt --vkey log.example.com+1a2b3c4d+AaBb...\n  countersign log add ./log - < note.txt"
-)]
+#[command(after_help = "Examples:
+  countersign log add http://127.0.0.1:8080 note.txt \\
+      --vkey log.example.com+1a2b3c4d+AaBb... --proof note.tlog-proof
+  countersign log add ./log - < note.txt")]
 pub(crate) struct AddArgs {
     #[command(flatten)]
     log: LogArgs,
@@ -64,7 +60,7 @@ struct Added {
 
 pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
     let limit = if args.role.is_some() { MAX_TARGETS_BYTES } else { MAX_ENTRY_BYTES };
-    let bytes = read(&args.file, limit)?;
+    let bytes = read_entry(&args.file, limit)?;
     let (added, reader) = match args.log.folder() {
         Some(folder) => {
             let added = add_here(folder, args, bytes, site)?;
@@ -75,7 +71,8 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
             (submit(&args.log.log, args.role.as_deref(), bytes)?, reader)
         }
     };
-    let head = covering(&reader, added.index)?;
+    let url = args.log.folder().is_none().then_some(args.log.log.as_str());
+    let head = covering(&reader, url, added.index)?;
     let inclusion = reader.prove(&head, added.index)?;
     if inclusion.leaf != leaf_hash(&added.entry) {
         let what =
@@ -89,8 +86,8 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// At most `limit` bytes; one more is read to tell.
-fn read(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
+/// What `-` or a file has; of more than `limit` bytes one more, to tell.
+pub(super) fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     let most = limit as u64 + 1;
     let read = if path == Path::new("-") {
@@ -99,6 +96,12 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
         File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
     };
     read.map_err(|error| CliError::reading(path, &error))?;
+    Ok(bytes)
+}
+
+/// An entry of at most `limit` bytes.
+pub(super) fn read_entry(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
+    let bytes = read_at_most(path, limit)?;
     if bytes.len() > limit {
         let what = format!("`{}` has more than {limit} bytes", path.display());
         return Err(CliError::new(code::LOG_ENTRY_TOO_LARGE, what));
@@ -134,7 +137,9 @@ fn add_here(folder: &Path, args: &AddArgs, bytes: Vec<u8>, site: &Site) -> Resul
         (None, _) => return Err(closed("entries that it does not make itself")),
     };
     let policies: Vec<&Policy> = local.policy.iter().collect();
-    local.log.publish_under(&mut connect(local.policy.as_ref()), &policies, site.now)?;
+    let mut cosigners = connect(local.policy.as_ref());
+    let published = local.log.publish_under(&mut cosigners, &policies, site.now);
+    published.map_err(|error| explain(added.index, error))?;
     Ok(added)
 }
 
@@ -170,24 +175,5 @@ fn refused(status: u16, body: &[u8]) -> CliError {
     match document["message"].as_str() {
         Some(message) => error.because(countersign_base::text::escape(message)),
         None => error,
-    }
-}
-
-/// The log's checkpoint, as soon as it covers the entry.
-fn covering(reader: &Reader, index: u64) -> Result<Head, CliError> {
-    let start = Instant::now();
-    loop {
-        match reader.head() {
-            Ok(head) if head.size() > index => return Ok(head),
-            // Before the first publication there is no checkpoint.
-            Err(error) if error.code != code::FETCH_NOT_FOUND => return Err(error),
-            _ => {}
-        }
-        if start.elapsed() > MAX_WAIT {
-            let what = format!("entry {index} was acknowledged, and no checkpoint of the log covers it yet");
-            return Err(CliError::new(code::LOG_QUORUM_NOT_MET, what)
-                .fix("the log's witnesses may be unreachable; `log proof` finds the entry later"));
-        }
-        thread::sleep(POLL);
     }
 }

@@ -11,6 +11,8 @@ mod reader;
 mod repair;
 mod serve;
 mod sigstore;
+mod verify;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,7 @@ pub(crate) enum LogCommand {
     Serve(serve::ServeArgs),
     Add(add::AddArgs),
     Proof(proof::ProofArgs),
+    Verify(verify::VerifyArgs),
     Mirror(mirror::MirrorArgs),
     Fsck(fsck::FsckArgs),
     Repair(repair::RepairArgs),
@@ -39,6 +42,7 @@ pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliErro
         LogCommand::Serve(args) => serve::run(args, site),
         LogCommand::Add(args) => add::run(args, site),
         LogCommand::Proof(args) => proof::run(args, site),
+        LogCommand::Verify(args) => verify::run(args, site),
         LogCommand::Mirror(args) => mirror::run(args, site),
         LogCommand::Fsck(args) => fsck::run(args, site),
         LogCommand::Repair(args) => repair::run(args, site),

@@ -18,7 +18,7 @@ use crate::site::Site;
 /// authorities are not in it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign log trusted-root --vkey log.example.com+1a2b3c4d+AaBb... > trusted_root.json\n  cosign verify-blob --key cosign.pub --bundle app.sigstore.json --trusted-root trusted_root.json app"
+    after_help = "Example:\n  countersign log trusted-root \\\n      --vkey log.example.com+1a2b3c4d+AaBb... > trusted_root.json\n  cosign verify-blob --key cosign.pub --bundle app.sigstore.json \\\n      --trusted-root trusted_root.json app"
 )]
 pub(crate) struct TrustedRootArgs {
     /// The vkey of a log; may be given several times
@@ -34,7 +34,7 @@ pub(crate) struct TrustedRootArgs {
 /// `cosign sign-blob --signing-config` then has each signature logged there.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign log signing-config https://log.example.com --vkey log.example.com+1a2b3c4d+AaBb... > signing_config.json\n  cosign sign-blob --key cosign.key --signing-config signing_config.json --bundle app.sigstore.json app"
+    after_help = "Example:\n  countersign log signing-config https://log.example.com \\\n      --vkey log.example.com+1a2b3c4d+AaBb... > signing_config.json\n  cosign sign-blob --key cosign.key --signing-config signing_config.json \\\n      --bundle app.sigstore.json app"
 )]
 pub(crate) struct SigningConfigArgs {
     /// Where the log takes entries
@@ -64,6 +64,9 @@ pub(crate) fn signing_config(args: &SigningConfigArgs, site: &Site) -> Result<Ex
 
 /// A log's key as it is given out.
 pub(super) fn vkey(text: &str) -> Result<VerifierKey, CliError> {
-    VerifierKey::from_str(text)
-        .map_err(|error| CliError::new(code::USAGE, "the log's key is not a vkey").because(error))
+    VerifierKey::from_str(text).map_err(|error| {
+        CliError::new(code::USAGE, "the log's key is not a vkey")
+            .because(error)
+            .fix("`log serve` prints it in its second line: NAME+HASH+KEY")
+    })
 }
