@@ -12,7 +12,7 @@ use crate::site::Site;
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign completions bash > ~/.local/share/bash-completion/completions/countersign"
+    after_help = "Example:\n  countersign completions bash \\\n      > ~/.local/share/bash-completion/completions/countersign"
 )]
 pub(crate) struct CompletionsArgs {
     /// The shell

@@ -21,7 +21,7 @@ use crate::site::Site;
 /// can be printed: give each to another person, and delete the files. The key stays where it is.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign key escrow root-1 --keys ./keys --shares 5 --threshold 3 --out ./shares"
+    after_help = "Example:\n  countersign key escrow root-1 --keys ./keys --shares 5 --threshold 3 \\\n      --out ./shares"
 )]
 pub(crate) struct EscrowArgs {
     /// The key's name

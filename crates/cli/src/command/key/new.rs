@@ -23,7 +23,7 @@ use crate::site::Site;
 /// secret stays where it is. Give the .pub file to whoever sets up the product or root.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign key new alice --keys ./keys --stage release --product node --holder alice\n  countersign key new alice --keys ./keys --stage release --product node --holder alice \\\n      --place 'pkcs11:token=alice;object=node' --generate\n  countersign key new root-a --keys ./keys --stage root --holder alice --cadence 365 --expires-days 400\n  countersign key new alice --keys ./keys --stage release --product node --holder alice --pair ml-dsa-44"
+    after_help = "Examples:\n  countersign key new alice --keys ./keys --stage release \\\n      --product node --holder alice\n  countersign key new alice --keys ./keys --stage release \\\n      --product node --holder alice \\\n      --place 'pkcs11:token=alice;object=node' --generate\n  countersign key new root-a --keys ./keys --stage root --holder alice \\\n      --cadence 365 --expires-days 400\n  countersign key new alice --keys ./keys --stage release \\\n      --product node --holder alice --pair ml-dsa-44"
 )]
 pub(crate) struct NewArgs {
     /// The key's name in the folder

@@ -19,7 +19,7 @@ use crate::site::Site;
 /// only that key vouches for, as soon as it refreshes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign key revoke ./repo alice --reason compromised --keys ./keys\n  countersign key revoke ./repo alice --reason lost --replacement alice-2 --keys ./keys"
+    after_help = "Examples:\n  countersign key revoke ./repo alice --reason compromised --keys ./keys\n  countersign key revoke ./repo alice --reason lost --replacement alice-2 \\\n      --keys ./keys"
 )]
 pub(crate) struct RevokeArgs {
     /// The repository's folder

@@ -20,7 +20,7 @@ use crate::site::Site;
 /// that are not one history.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign log evidence ./mirror/.countersign/evidence/5891b5....json --vkey log.example.com+1a2b3c4d+AaBb..."
+    after_help = "Example:\n  countersign log evidence \\\n      ./mirror/.countersign/evidence/5891b5....json \\\n      --vkey log.example.com+1a2b3c4d+AaBb..."
 )]
 pub(crate) struct EvidenceArgs {
     /// The evidence

@@ -33,7 +33,7 @@ const DOCUMENTS: &str = "documents";
 /// PostgreSQL: nothing is only there, and it can be thrown away. LOG is a repository, a log's folder, or a log's URL.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign log index ./repo\n  countersign log index ./repo --find product:node@1.4.0\n  countersign log index https://log.example.com --vkey log.example.com+1a2b3c4d+AaBb... --to postgres://log@localhost/log\n  countersign log index --to sqlite:log.sqlite --find digest:5891b5b5... --find key:9f86d081..."
+    after_help = "Examples:\n  countersign log index ./repo\n  countersign log index ./repo --find product:node@1.4.0\n  countersign log index https://log.example.com \\\n      --vkey log.example.com+1a2b3c4d+AaBb... \\\n      --to postgres://log@localhost/log\n  countersign log index --to sqlite:log.sqlite \\\n      --find digest:5891b5b5... --find key:9f86d081..."
 )]
 pub(crate) struct IndexArgs {
     /// The log; not needed to ask an index that --to names

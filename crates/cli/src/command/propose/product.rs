@@ -18,7 +18,7 @@ use crate::site::Site;
 /// All of the signers are named: those that are left out have no say any more.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign propose product ./repo node --threshold 2 --signer alice.pub bob.pub carol.pub\n  countersign propose product ./repo node --threshold 2 --signer alice.pub bob.pub --separation"
+    after_help = "Examples:\n  countersign propose product ./repo node --threshold 2 \\\n      --signer alice.pub bob.pub carol.pub\n  countersign propose product ./repo node --threshold 2 \\\n      --signer alice.pub bob.pub --separation"
 )]
 pub(crate) struct ProductArgs {
     /// The repository's folder

@@ -26,7 +26,7 @@ const MAX_POLICY_BYTES: u64 = 64 * 1024;
 /// list of products; the threshold of the present root and that of the new one must both sign.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  countersign propose root ./repo --why 'yearly renewal'\n  countersign propose root ./repo --threshold 3 --signer alice.pub bob.pub carol.pub dave.pub erin.pub\n  countersign propose root ./repo --timestamp-key timestamp-2.pub\n  countersign propose root ./repo --policy policy.txt"
+    after_help = "Examples:\n  countersign propose root ./repo --why 'yearly renewal'\n  countersign propose root ./repo --threshold 3 \\\n      --signer alice.pub bob.pub carol.pub dave.pub erin.pub\n  countersign propose root ./repo --timestamp-key timestamp-2.pub\n  countersign propose root ./repo --policy policy.txt"
 )]
 pub(crate) struct RootArgs {
     /// The repository's folder

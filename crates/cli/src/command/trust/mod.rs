@@ -48,7 +48,7 @@ pub(crate) struct AddArgs {
 /// asked, and you are told.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  countersign trust set-url acme https://mirror.example.org/acme https://dl.example.com/acme"
+    after_help = "Example:\n  countersign trust set-url acme https://mirror.example.org/acme \\\n      https://dl.example.com/acme"
 )]
 pub(crate) struct SetUrlArgs {
     /// Its name on this machine
