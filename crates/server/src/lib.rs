@@ -29,7 +29,10 @@ use countersign_base::code::{self, Code, Explain};
 use countersign_log::WitnessError;
 
 pub use listen::{Hangup, Listening, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, StopHandle, Until, stop};
-pub use log::{Admits, LogParts, ServeLogError, serve_log, serve_log_files};
+pub use log::{
+    Admits, LogEvent, LogParts, LogService, ServeLogError, SharedLogParts, Tell, serve_log, serve_log_files,
+    serve_shared_log,
+};
 pub use repository::serve_repository;
 pub use witness::{Clock, OnFailure, WitnessService, serve_witness};
 

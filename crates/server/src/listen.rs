@@ -31,7 +31,7 @@ pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 128;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Threads for blocking reads and fsyncs.
-const MAX_BLOCKING_THREADS: usize = 32;
+pub(crate) const MAX_BLOCKING_THREADS: usize = 32;
 
 /// A socket that is bound: peers can connect from now on, and are answered once it is served.
 #[derive(Debug)]
@@ -141,20 +141,22 @@ impl Until {
 
 /// Serves `app` in this thread until told to stop.
 pub(crate) fn run(app: Router, listening: Listening, until: Until) -> Result<(), ServeError> {
-    run_in(app, listening, until, Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS), None)
+    let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
+    run_in(app, listening, until, places, MAX_BLOCKING_THREADS, None)
 }
 
-/// As [`run`], in these places; does `hangup` at each SIGHUP.
+/// As [`run`], in these places, with so many threads that may block; does `hangup` at each SIGHUP.
 pub(crate) fn run_in(
     app: Router,
     listening: Listening,
     until: Until,
     places: Arc<Places>,
+    threads: usize,
     hangup: Option<Hangup>,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .max_blocking_threads(threads)
         .build()
         .map_err(ServeError::System)?;
     let serving = async {

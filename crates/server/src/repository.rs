@@ -59,15 +59,33 @@ pub(crate) fn prepare(
     is_get: bool,
 ) -> io::Result<Response> {
     let opened = open_below(root, &resource.components)?;
-    let tag = entity_tag(resource, &opened);
-    let length = opened.length;
+    let (tag, length) = (entity_tag(resource, &opened), opened.length);
+    respond(resource, headers, is_get, &tag, length, |first, end| {
+        Ok(if is_small(end - first) {
+            Body::from(read_chunk(&opened.file, first, end - first)?)
+        } else {
+            Body::new(FileBody::new(opened.file, first, end))
+        })
+    })
+}
+
+/// The answer to a request for a resource of `length` bytes; `body` gives those from the first number to before the
+/// second.
+pub(crate) fn respond(
+    resource: &Resource,
+    headers: &HeaderMap,
+    is_get: bool,
+    tag: &str,
+    length: u64,
+    body: impl FnOnce(u64, u64) -> io::Result<Body>,
+) -> io::Result<Response> {
     let mut builder = Response::builder()
         .header(CONTENT_TYPE, resource.content_type)
         .header(CACHE_CONTROL, resource.cache_control())
-        .header(ETAG, &tag)
+        .header(ETAG, tag)
         .header(ACCEPT_RANGES, "bytes")
         .header(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    if text(headers, IF_NONE_MATCH).is_some_and(|wanted| matches_tag(wanted, &tag)) {
+    if text(headers, IF_NONE_MATCH).is_some_and(|wanted| matches_tag(wanted, tag)) {
         return finish(builder.status(StatusCode::NOT_MODIFIED), Body::empty());
     }
     // If-Range: a part only if it is a part of the file that the peer knows (RFC 9110 section 13.1.5).
@@ -86,15 +104,8 @@ pub(crate) fn prepare(
             return finish(builder.header(CONTENT_RANGE, content_range), Body::empty());
         }
     };
-    builder = builder.header(CONTENT_LENGTH, end - first);
-    let body = if !is_get {
-        Body::empty()
-    } else if is_small(end - first) {
-        Body::from(read_chunk(&opened.file, first, end - first)?)
-    } else {
-        Body::new(FileBody::new(opened.file, first, end))
-    };
-    finish(builder, body)
+    let body = if is_get { body(first, end)? } else { Body::empty() };
+    finish(builder.header(CONTENT_LENGTH, end - first), body)
 }
 
 /// The digest in a target's name; elsewhere length and modification time.

@@ -20,7 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ServeError;
 use crate::listen::{
-    Hangup, Listening, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, StopHandle, Until, run_in, stop,
+    Hangup, Listening, MAX_BLOCKING_THREADS, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, StopHandle, Until,
+    run_in, stop,
 };
 use crate::metrics::{Page, Statuses};
 use crate::places::{Address, Peer, Places};
@@ -112,7 +113,7 @@ pub fn serve_witness(service: WitnessService, listening: Listening, until: Until
         failed: Mutex::new((Some(failed), None)),
     });
     let app = Router::new().fallback(answer).with_state(Arc::clone(&site));
-    let served = run_in(app, listening, until.or(stopped), places, service.on_hangup);
+    let served = run_in(app, listening, until.or(stopped), places, MAX_BLOCKING_THREADS, service.on_hangup);
     let failure = site.failed.lock().unwrap_or_else(PoisonError::into_inner).1.take();
     match failure {
         Some(failure) => Err(ServeError::Witness(failure)),

@@ -57,6 +57,23 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_STORAGE_FAILED, "the log takes no more entries")
     }
 
+    /// No process leads the log that this one could ask.
+    pub(crate) fn leaderless() -> Self {
+        let message = "no process that takes submissions leads the log at the moment; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_BUSY, message)
+    }
+
+    /// The process that leads was asked, and did not answer.
+    pub(crate) fn unanswered() -> Self {
+        let message = "the process that leads the log did not answer; the same request will find the entry";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_BUSY, message)
+    }
+
+    /// The role in the path is no role's name.
+    pub(crate) fn nameless() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code::LOG_ENTRY_MALFORMED, "the role's name is not one")
+    }
+
     /// The entry is in the log, and no checkpoint that shows it could be published in time.
     pub(crate) fn unpublished(index: u64) -> Self {
         let message =

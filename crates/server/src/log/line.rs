@@ -15,7 +15,9 @@ use super::proofs::Proofs;
 use crate::witness::Clock;
 
 /// How long a submitter that wants a proof waits for the checkpoint.
-const PUBLISHED_SECONDS: u64 = 20;
+pub(super) const DIRECT: Duration = Duration::from_secs(20);
+/// The same for one whose request a front end has passed on: that gives up on a leader that says nothing for longer.
+pub(super) const FORWARDED: Duration = Duration::from_secs(6);
 
 /// A running log, shared by all requests.
 #[derive(Clone)]
@@ -50,10 +52,10 @@ impl Line {
     }
 
     /// The checkpoint that readers see, as soon as it covers the entry.
-    pub(crate) async fn published(&self, index: u64) -> Result<Arc<Published>, Refusal> {
+    pub(crate) async fn published(&self, index: u64, patience: Duration) -> Result<Arc<Published>, Refusal> {
         let (answer, answered) = oneshot::channel();
         self.log.when_published(index, move |outcome| drop(answer.send(outcome)));
-        match timeout(Duration::from_secs(PUBLISHED_SECONDS), answered).await {
+        match timeout(patience, answered).await {
             Ok(outcome) => Ok(outcome.map_err(|_| Refusal::stopped())??),
             Err(_) => Err(Refusal::unpublished(index)),
         }
@@ -72,6 +74,11 @@ impl Line {
     /// How the log goes.
     pub(crate) fn status(&self) -> Status {
         self.log.status()
+    }
+
+    /// Ends it, see [`Log::stop`].
+    pub(super) fn stop(&self) -> Option<Arc<LogError>> {
+        self.log.stop()
     }
 }
 

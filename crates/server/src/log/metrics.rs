@@ -16,7 +16,6 @@ pub(crate) struct Answers {
 }
 
 pub(crate) fn page(site: &Site) -> Response {
-    let status = site.line.status();
     let mut page = Page::default();
     let answers = &site.answers;
     page.statuses("countersign_log_reads_total", "Reads by the answer's status.", &answers.reads);
@@ -25,6 +24,35 @@ pub(crate) fn page(site: &Site) -> Response {
         "Submissions by the answer's status.",
         &answers.submissions,
     );
+    let line = site.line.get();
+    page.gauge(
+        "countersign_log_leader",
+        "1 if this process takes entries into the log, 0 if another one does.",
+        u64::from(line.is_some()),
+    );
+    if let Some(front) = &site.front {
+        page.gauge("countersign_log_epoch", "Number of the leader's term.", front.epoch());
+        page.counter(
+            "countersign_log_handovers_total",
+            "Changes of the leader since the start.",
+            front.handovers(),
+        );
+        page.counter(
+            "countersign_log_forwarded_total",
+            "Submissions passed on to the leader.",
+            front.forwarded(),
+        );
+    }
+    if let Some(line) = line {
+        leading(&mut page, &line.status());
+    }
+    page.connections(site.places.occupancy());
+    page.process();
+    page.into_response()
+}
+
+/// How the log goes, for who leads it.
+fn leading(page: &mut Page, status: &Status) {
     for (name, help, value) in [
         ("countersign_log_durable_entries", "Entries that are durable.", status.acknowledged),
         ("countersign_log_signed_entries", "Size of the signed tree.", status.signed),
@@ -58,7 +86,7 @@ pub(crate) fn page(site: &Site) -> Response {
         "countersign_log_witness_failing",
         "1 for each witness that did not cosign while the newest tree could not be published.",
         &["witness", "code"],
-        &failing(&status),
+        &failing(status),
     );
     for (name, help, value) in [
         ("countersign_log_busy_total", "Submissions refused because the queue was full.", status.busy),
@@ -67,9 +95,6 @@ pub(crate) fn page(site: &Site) -> Response {
     ] {
         page.counter(name, help, value);
     }
-    page.connections(site.places.occupancy());
-    page.process();
-    page.into_response()
 }
 
 /// The witnesses of the log's own policy that fail it, and the code that says how.

@@ -9,91 +9,64 @@
 //!
 //! Entries are acknowledged when they are durable. What cannot be taken is refused with a status and a code: 400, 403,
 //! 409, 413; 429 and 503 with `Retry-After`. A log that fails stops serving. `GET /metrics` is for the operator.
+//!
+//! A log on shared storage has any number of such servers. Each is a front end: it serves the files, and passes
+//! submissions on to the one that leads ([`front`]). Each leads when it can ([`lead`]), and then takes them itself. None goes back: what
+//! has lost the lead ends.
 
 mod answer;
 mod body;
+mod door;
+mod front;
+mod lead;
 mod limit;
 mod line;
 mod metrics;
+mod parts;
 mod proofs;
 mod reads;
+mod told;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::ALLOW;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::Response;
-use countersign_base::code::{self, Code, Explain};
-use countersign_base::text::percent_decode;
-use countersign_log::witness::Rate;
-use countersign_log::{
-    Admission, Log, LogError, MAX_ENTRY_BYTES, Publication, Sequencer, Settings, Submission,
-};
+use countersign_log::{Log, LogError};
 use countersign_store::Dir;
 use countersign_tlog::VerifierKey;
-use countersign_tuf::limits::{MAX_ROLE_NAME_BYTES, MAX_TARGETS_BYTES};
-use serde_json::json;
 
 use crate::ServeError;
-use crate::listen::{Listening, StopHandle, Until, run_in, stop};
+use crate::listen::{Listening, MAX_BLOCKING_THREADS, Until, run_in, stop};
 use crate::places::Places;
 use crate::rekor;
-use crate::repository::plain;
 use crate::witness::Clock;
 pub(crate) use answer::{Refusal, fresh, json_document};
 pub(crate) use body::Budget;
+use door::Door;
+use front::Front;
+use lead::Ending;
 use limit::Limit;
 pub(crate) use line::Line;
 use metrics::Answers;
+pub use parts::{Admits, LogParts, LogService, ServeLogError, SharedLogParts};
 use proofs::Proofs;
 use reads::Reads;
 pub use reads::serve_log_files;
+pub use told::{LogEvent, Tell};
 
 /// Connections served at once. Submitters wait for a disk and for witnesses, so there are more than for files.
 const MAX_CONNECTIONS: usize = 1024;
 /// Of them for one address: behind a proxy all have one.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 768;
-/// How often it is looked whether the log has failed.
-const WATCH_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What a log's server is made of.
-pub struct LogParts {
-    /// The log, open.
-    pub log: Sequencer,
-    /// Its public folder.
-    pub public: PathBuf,
-    /// What it takes.
-    pub admits: Admits,
-    /// What it has admitted, for a log that takes metadata.
-    pub admission: Option<Admission>,
-    /// Who must cosign.
-    pub publication: Publication,
-    /// Bounds and intervals.
-    pub settings: Settings,
-    /// How much one address (one /64 of IPv6) may submit; `None` is without a bound, as behind a proxy.
-    pub address_rate: Option<Rate>,
-    /// The clock.
-    pub clock: Clock,
-}
-
-/// What a log takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admits {
-    /// Metadata of one repository, whose entries the log computes.
-    Metadata,
-    /// Hashed records whose signature verifies.
-    Rekor,
-    /// Any bytes, and hashed records.
-    Anything,
-}
 
 /// One log's server.
 pub(crate) struct Site {
-    pub(crate) line: Line,
+    /// The log, if this process leads it.
+    line: OnceLock<Line>,
+    /// For a log that other processes may lead.
+    front: Option<Front>,
     pub(crate) key: VerifierKey,
     pub(crate) budget: Budget,
     pub(crate) places: Arc<Places>,
@@ -104,82 +77,82 @@ pub(crate) struct Site {
     reads: Reads,
 }
 
-/// Why a log's server ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeLogError {
-    /// It could not listen, or the system refused something.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// The log could not be started.
-    #[error(transparent)]
-    Start(#[from] LogError),
-    /// The log failed; nothing was acknowledged after that.
-    #[error(transparent)]
-    Log(Arc<LogError>),
-}
-
-impl Explain for ServeLogError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Serve(error) => error.code(),
-            Self::Start(error) => error.code(),
-            Self::Log(error) => error.code(),
-        }
-    }
-
-    fn fix(&self) -> Option<String> {
-        match self {
-            Self::Serve(error) => error.fix(),
-            Self::Start(error) => error.fix(),
-            Self::Log(error) => error.fix(),
-        }
-    }
-}
-
 /// Serves a log until told to stop. Blocks the calling thread. When it ends, all that it acknowledged is in the log.
 ///
 /// # Errors
 /// `serve-failed`; or what the log failed with.
 pub fn serve_log(parts: LogParts, listening: Listening, until: Until) -> Result<(), ServeLogError> {
+    let LogParts { log, public, admission, service } = parts;
     let budget = Budget::default();
-    let reads = Reads::new(&parts.public, budget.clone());
-    let key = parts.log.key().verifier().clone();
-    let log = Log::start(parts.log, parts.publication, parts.settings, Arc::clone(&parts.clock))?;
-    let log = Arc::new(log);
-    let proofs = Proofs::new(Dir::existing(&parts.public).map_err(LogError::from)?);
-    let line = Line::new(Arc::clone(&log), parts.admission, proofs, Arc::clone(&parts.clock));
+    let reads = Reads::folder(&public, budget.clone());
+    let key = log.key().verifier().clone();
+    let publication = told::reporting(service.publication, &service.tell);
+    let log = Arc::new(Log::start(log, publication, service.settings, Arc::clone(&service.clock))?);
+    let proofs = Proofs::new(Arc::new(Dir::existing(&public).map_err(LogError::from)?));
+    let line = Line::new(Arc::clone(&log), admission, proofs, Arc::clone(&service.clock));
     let (failed, stopped) = stop();
-    watch(line.clone(), failed).map_err(ServeError::System)?;
+    let ending = Arc::new(Ending::default());
+    let watched = (line.clone(), Arc::clone(&ending));
+    let watch = move || {
+        told::watch(&watched.0, &watched.1, &service.tell);
+        failed.stop();
+    };
+    std::thread::Builder::new().name("log-watch".to_owned()).spawn(watch).map_err(ServeError::System)?;
     let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
     let site = Arc::new(Site {
-        line,
+        line: OnceLock::from(line),
+        front: None,
         key,
         budget,
         places: Arc::clone(&places),
         answers: Answers::default(),
-        limit: Limit::new(parts.address_rate),
-        clock: parts.clock,
-        admits: parts.admits,
+        limit: Limit::new(service.address_rate),
+        clock: service.clock,
+        admits: service.admits,
         reads,
     });
     let app = Router::new().fallback(answer).with_state(site);
-    let served = run_in(app, listening, until.or(stopped), places, None);
+    let served = run_in(app, listening, until.or(stopped), places, MAX_BLOCKING_THREADS, None);
+    ending.end();
     match log.stop() {
         Some(failure) => Err(ServeLogError::Log(failure)),
         None => Ok(served?),
     }
 }
 
-/// Stops the server when the log has failed. Ends with the process, or then.
-fn watch(line: Line, failed: StopHandle) -> std::io::Result<()> {
-    let work = move || {
-        while line.status().failure.is_none() {
-            std::thread::sleep(WATCH_INTERVAL);
-        }
-        failed.stop();
-    };
-    std::thread::Builder::new().name("log-watch".to_owned()).spawn(work).map(drop)
+/// Serves a log on shared storage until told to stop: as a front end of whoever leads it, and as the leader from when
+/// this process can be that. Blocks the calling thread. When it ends, all that it acknowledged is in the log, and another process can
+/// lead at once.
+///
+/// # Errors
+/// `serve-failed`; or what the log failed with, `log-writer-conflict` if another process has taken the lead.
+pub fn serve_shared_log(
+    parts: SharedLogParts,
+    listening: Listening,
+    until: Until,
+) -> Result<(), ServeLogError> {
+    let SharedLogParts { candidate, look, public, key, service } = parts;
+    let budget = Budget::default();
+    let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
+    let site = Arc::new(Site {
+        line: OnceLock::new(),
+        front: Some(Front::default()),
+        key,
+        reads: Reads::objects(Arc::clone(&public), budget.clone()),
+        budget,
+        places: Arc::clone(&places),
+        answers: Answers::default(),
+        limit: Limit::new(service.address_rate),
+        clock: Arc::clone(&service.clock),
+        admits: service.admits,
+    });
+    let (failed, stopped) = stop();
+    let leading = lead::start(lead::Start { candidate, look, public, service }, &site, failed)?;
+    let app = Router::new().fallback(answer).with_state(Arc::clone(&site));
+    let threads = MAX_BLOCKING_THREADS + reads::MAX_FETCHES + front::MAX_FORWARDS;
+    let served = run_in(app, listening, until.or(stopped), places, threads, None);
+    leading.end(&site)?;
+    Ok(served?)
 }
 
 async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
@@ -201,86 +174,4 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
 
 fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
-}
-
-/// Where entries come in.
-enum Door {
-    Add,
-    Records,
-    /// Of this role, as it stands in the path.
-    Metadata(String),
-}
-
-impl Door {
-    fn named(path: &str) -> Option<Self> {
-        match path {
-            "/add" => Some(Self::Add),
-            rekor::PATH => Some(Self::Records),
-            _ => path.strip_prefix("/metadata/").map(|role| Self::Metadata(role.to_owned())),
-        }
-    }
-
-    /// Why this log does not take what comes in there.
-    fn check(&self, admits: Admits) -> Result<(), Refusal> {
-        let why = match (self, admits) {
-            (Self::Add, Admits::Anything)
-            | (Self::Records, Admits::Rekor | Admits::Anything)
-            | (Self::Metadata(_), Admits::Metadata) => return Ok(()),
-            (Self::Add, _) => "this log computes its entries itself",
-            (Self::Records, _) => "this log takes no hashed records",
-            (Self::Metadata(_), _) => "this log takes no metadata",
-        };
-        Err(Refusal::new(StatusCode::FORBIDDEN, code::LOG_ENTRY_UNAUTHORISED, why))
-    }
-
-    async fn answer(&self, site: &Site, request: Request) -> Response {
-        if request.method() != Method::POST {
-            return plain(StatusCode::METHOD_NOT_ALLOWED, &[(ALLOW, "POST")]);
-        }
-        let refused = match self {
-            Self::Records => Refusal::into_rpc_response,
-            _ => Refusal::into_response,
-        };
-        self.submit(site, request).await.unwrap_or_else(refused)
-    }
-
-    async fn submit(&self, site: &Site, request: Request) -> Result<Response, Refusal> {
-        self.check(site.admits)?;
-        site.limit.count(&request, (site.clock)())?;
-        match self {
-            Self::Add => add(site, request).await,
-            Self::Records => rekor::create(site, request).await,
-            Self::Metadata(role) => metadata(site, role, request).await,
-        }
-    }
-}
-
-async fn add(site: &Site, request: Request) -> Result<Response, Refusal> {
-    let (head, body) = request.into_parts();
-    let body = site.budget.read(&head.headers, body, MAX_ENTRY_BYTES).await?;
-    if body.bytes.is_empty() {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, code::LOG_ENTRY_MALFORMED, "the entry is empty"));
-    }
-    let index = site.line.add(body.bytes.to_vec()).await?.index;
-    Ok(fresh(StatusCode::OK, "text/plain; charset=utf-8", index.to_string().into_bytes()))
-}
-
-async fn metadata(site: &Site, role: &str, request: Request) -> Result<Response, Refusal> {
-    let malformed = |why: &str| Refusal::new(StatusCode::BAD_REQUEST, code::LOG_ENTRY_MALFORMED, why);
-    let role = Some(role).filter(|role| role.len() <= MAX_ROLE_NAME_BYTES);
-    let role = role.and_then(|role| String::from_utf8(percent_decode(role)?).ok());
-    let role = role.filter(|role| !role.is_empty()).ok_or_else(|| malformed("the role's name is not one"))?;
-    let (head, body) = request.into_parts();
-    let body = site.budget.read(&head.headers, body, MAX_TARGETS_BYTES).await?;
-    let submission = Submission { role, bytes: body.bytes.to_vec() };
-    let admitted = site.line.admit(submission).await?;
-    let leaf = rekor::base64(&admitted.leaf);
-    let document = json!({
-        "role": admitted.role,
-        "version": admitted.version,
-        "sha256": admitted.sha256.to_string(),
-        "index": admitted.index,
-        "leaf": leaf,
-    });
-    Ok(json_document(StatusCode::OK, document.to_string()))
 }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use countersign_store::{Dir, Objects as _, StoreError};
+use countersign_store::{Objects, StoreError};
 use countersign_tlog::merkle::{self, Hash, HashReader, MerkleError, Node, node_hash};
 use countersign_tlog::tile::{TileId, tile_for_node};
 
@@ -16,7 +16,7 @@ const MAX_TILES: usize = 512;
 /// Tiles of one log.
 #[derive(Debug)]
 pub(crate) struct Proofs {
-    public: Dir,
+    public: Arc<dyn Objects>,
     kept: Mutex<Kept>,
     /// Held by who reads tiles, so that those who want the same ones find them.
     reading: Mutex<()>,
@@ -57,7 +57,7 @@ impl From<StoreError> for Unproven {
 }
 
 impl Proofs {
-    pub(crate) fn new(public: Dir) -> Self {
+    pub(crate) fn new(public: Arc<dyn Objects>) -> Self {
         Self { public, kept: Mutex::default(), reading: Mutex::default() }
     }
 
@@ -142,6 +142,7 @@ impl HashReader for Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use countersign_store::Dir;
     use countersign_testkit::sim::log::SimLog;
 
     #[test]
@@ -154,7 +155,7 @@ mod tests {
             for (path, bytes) in log.tiles(size) {
                 public.put_if_absent(&path, &bytes).unwrap();
             }
-            let proofs = Proofs::new(public);
+            let proofs = Proofs::new(Arc::new(public));
             assert!(size == 1 || matches!(proofs.at_hand(0, size), Err(Unproven::Absent)));
             for index in (0..size).step_by(7) {
                 let want = log.inclusion(index, size);
@@ -168,12 +169,12 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_a_missing_tile_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let proofs = Proofs::new(Dir::open(folder.path()).unwrap());
+        let proofs = Proofs::new(Arc::new(Dir::open(folder.path()).unwrap()));
         assert!(matches!(proofs.read(0, 2), Err(Unproven::Unreadable)));
         for number in 0..2 * MAX_TILES as u64 {
             let id = TileId::at(0, number, 1 << 20).unwrap();
             // Not by `put_if_absent`: so many syncs would take minutes on some disks.
-            let path = proofs.public.path(&id.path()).unwrap();
+            let path = folder.path().join(id.path());
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, [7; 8192]).unwrap();
             proofs.tile(id, true).unwrap();

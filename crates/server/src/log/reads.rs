@@ -3,6 +3,9 @@
 //! Spec: <https://c2sp.org/tlog-tiles>, "APIs". Tiles and bundles never change, so they may be cached for good; a
 //! checkpoint may not. Only canonical paths exist. Bundles go out compressed with gzip to who accepts it, as long as
 //! there is memory for that; without, they are streamed as they are.
+//!
+//! They are in a folder, or in a store of objects such as a bucket. From there each is fetched whole, so how many are
+//! fetched at once, and how much memory those have that are being sent, is bounded.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,24 +16,30 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
+use countersign_crypto::sha256;
+use countersign_store::Objects;
 use countersign_tlog::tile::{BundleId, TileId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Budget;
 use crate::ServeError;
 use crate::file::{Opened, open_below, read_chunk};
 use crate::listen::{Listening, Until, run};
-use crate::repository::{not_found, plain, prepare};
+use crate::repository::{not_found, plain, prepare, respond};
 use crate::resource::Resource;
 
 /// Largest bundle that is compressed; larger ones are streamed.
 const MAX_COMPRESSED_BYTES: u64 = 1024 * 1024;
+/// Objects fetched at once. A bundle of largest entries has 17 MiB.
+pub(super) const MAX_FETCHES: usize = 16;
+/// Objects up to this size need no memory of the budget: there are as many as connections, and those are counted.
+const SMALL_BYTES: usize = 16 * 1024;
 
 const BINARY: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -41,7 +50,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// # Errors
 /// `serve-failed`
 pub fn serve_log_files(public: &Path, listening: Listening, until: Until) -> Result<(), ServeError> {
-    let reads = Reads::new(public, Budget::default());
+    let reads = Reads::folder(public, Budget::default());
     run(Router::new().fallback(answer).with_state(reads), listening, until)
 }
 
@@ -49,11 +58,19 @@ async fn answer(State(reads): State<Reads>, request: Request) -> Response {
     reads.answer(request.method(), request.uri().path(), request.headers()).await
 }
 
-/// A folder with a log's public files.
+/// A log's public files.
 #[derive(Debug, Clone)]
 pub(crate) struct Reads {
-    root: Arc<PathBuf>,
+    place: Place,
     budget: Budget,
+}
+
+/// Where they are.
+#[derive(Debug, Clone)]
+enum Place {
+    Folder(Arc<PathBuf>),
+    /// With turns to fetch.
+    Objects(Arc<dyn Objects>, Arc<Semaphore>),
 }
 
 /// Which file a path means.
@@ -63,8 +80,14 @@ struct Named {
 }
 
 impl Reads {
-    pub(crate) fn new(root: &Path, budget: Budget) -> Self {
-        Self { root: Arc::new(root.to_owned()), budget }
+    /// Those in a folder.
+    pub(crate) fn folder(root: &Path, budget: Budget) -> Self {
+        Self { place: Place::Folder(Arc::new(root.to_owned())), budget }
+    }
+
+    /// Those in a store.
+    pub(crate) fn objects(objects: Arc<dyn Objects>, budget: Budget) -> Self {
+        Self { place: Place::Objects(objects, Arc::new(Semaphore::new(MAX_FETCHES))), budget }
     }
 
     /// Answers a request for `path`, which begins with a slash.
@@ -74,32 +97,81 @@ impl Reads {
         if !is_get && method != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, &[(ALLOW, "GET, HEAD")]);
         }
+        let turn = match &self.place {
+            Place::Folder(_) => None,
+            Place::Objects(_, turns) => Arc::clone(turns).acquire_owned().await.ok(),
+        };
         let headers = headers.clone();
         let this = self.clone();
-        let task = tokio::task::spawn_blocking(move || this.read(&named, &headers, is_get));
+        let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            this.read(&named, &headers, is_get)
+        });
         match task.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => not_found(),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ResourceBusy => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, &[(RETRY_AFTER, "1")])
+            }
             _ => plain(StatusCode::INTERNAL_SERVER_ERROR, &[]),
         }
     }
 
     fn read(&self, named: &Named, headers: &HeaderMap, is_get: bool) -> io::Result<Response> {
-        if named.is_bundle && accepts_gzip(headers) {
-            let opened = open_below(&self.root, &named.resource.components)?;
-            // For the file and for what it is compressed to.
-            let memory = usize::try_from(opened.length).unwrap_or(usize::MAX).saturating_mul(2);
-            if opened.length <= MAX_COMPRESSED_BYTES
-                && let Some(place) = self.budget.take(memory)
-            {
-                return compressed(&opened, is_get, place);
-            }
-        }
-        let mut response = prepare(&self.root, &named.resource, headers, is_get)?;
+        let mut response = match &self.place {
+            Place::Folder(root) => self.opened(root, named, headers, is_get)?,
+            Place::Objects(objects, _) => self.fetched(&**objects, named, headers, is_get)?,
+        };
         if named.is_bundle {
             response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
         }
         Ok(response)
+    }
+
+    fn opened(&self, root: &Path, named: &Named, headers: &HeaderMap, is_get: bool) -> io::Result<Response> {
+        if named.is_bundle && accepts_gzip(headers) {
+            let opened = open_below(root, &named.resource.components)?;
+            if let Some(place) = self.room_to_compress(opened.length) {
+                return compressed(&whole(&opened)?, is_get, place);
+            }
+        }
+        prepare(root, &named.resource, headers, is_get)
+    }
+
+    fn fetched(
+        &self,
+        objects: &dyn Objects,
+        named: &Named,
+        headers: &HeaderMap,
+        is_get: bool,
+    ) -> io::Result<Response> {
+        let busy = || io::Error::from(io::ErrorKind::ResourceBusy);
+        // Whether the store is slow, or down: it is not the reader's fault, and may be over soon.
+        let found = objects.get(&named.resource.components.join("/")).map_err(|_| busy())?;
+        let bytes = found.ok_or(io::ErrorKind::NotFound)?;
+        let length = bytes.len() as u64;
+        if named.is_bundle
+            && accepts_gzip(headers)
+            && let Some(place) = self.room_to_compress(length)
+        {
+            return compressed(&bytes, is_get, place);
+        }
+        let place = match bytes.len() {
+            0..=SMALL_BYTES => None,
+            large => Some(self.budget.take(large).ok_or_else(busy)?),
+        };
+        let tag = format!("\"{}\"", sha256(&bytes));
+        let bytes = Bytes::from_owner(Placed { body: bytes, _place: place });
+        respond(&named.resource, headers, is_get, &tag, length, |first, end| {
+            let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
+            Ok(Body::from(bytes.slice(place(first)?..place(end)?)))
+        })
+    }
+
+    /// Memory for a file and for what it is compressed to, if it is worth it and there is some left.
+    fn room_to_compress(&self, length: u64) -> Option<OwnedSemaphorePermit> {
+        let memory = usize::try_from(length).ok()?.checked_mul(2)?;
+        if length <= MAX_COMPRESSED_BYTES { self.budget.take(memory) } else { None }
     }
 }
 
@@ -117,28 +189,33 @@ fn named(path: &str) -> Option<Named> {
     Some(Named { resource, is_bundle })
 }
 
-/// A bundle in gzip. The memory is given back when the peer has taken all of it.
-fn compressed(opened: &Opened, is_get: bool, place: OwnedSemaphorePermit) -> io::Result<Response> {
+/// All of a file.
+fn whole(opened: &Opened) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < opened.length {
         let at = bytes.len() as u64;
         bytes.extend(read_chunk(&opened.file, at, opened.length - at)?);
     }
+    Ok(bytes)
+}
+
+/// A bundle in gzip. The memory is given back when the peer has taken all of it.
+fn compressed(bytes: &[u8], is_get: bool, place: OwnedSemaphorePermit) -> io::Result<Response> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
-    encoder.write_all(&bytes)?;
+    encoder.write_all(bytes)?;
     let body = encoder.finish()?;
     let length = body.len();
-    let body =
-        if is_get { Body::from(Bytes::from_owner(Placed { body, _place: place })) } else { Body::empty() };
+    let body = if is_get {
+        Body::from(Bytes::from_owner(Placed { body, _place: Some(place) }))
+    } else {
+        Body::empty()
+    };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    for (name, value) in [
-        (CONTENT_TYPE, BINARY),
-        (CONTENT_ENCODING, "gzip"),
-        (VARY, "accept-encoding"),
-        (CACHE_CONTROL, crate::resource::IMMUTABLE),
-    ] {
+    for (name, value) in
+        [(CONTENT_TYPE, BINARY), (CONTENT_ENCODING, "gzip"), (CACHE_CONTROL, crate::resource::IMMUTABLE)]
+    {
         headers.insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
@@ -147,7 +224,7 @@ fn compressed(opened: &Opened, is_get: bool, place: OwnedSemaphorePermit) -> io:
 /// Bytes with the memory that they were promised.
 struct Placed {
     body: Vec<u8>,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Placed {
@@ -168,6 +245,9 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+    use countersign_store::{Dir, Put, StoreError};
+
     use super::*;
 
     #[test]
@@ -213,5 +293,109 @@ mod tests {
         assert!(["gzip", "br, gzip;q=0.5", "GZIP", "identity,gzip ; q=1"].into_iter().all(accepts));
         assert!(!["", "identity", "gzip;q=0", "gzip;q=0.0", "gzip;q=x", "xgzip"].into_iter().any(accepts));
         assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    /// What a reader sees of an answer.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Shown {
+        status: u16,
+        /// All but the entity tag, which is a matter of the place.
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    }
+
+    fn shown(
+        reads: &Reads,
+        method: &Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (Shown, String) {
+        let map = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let map: HeaderMap = map.collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (head, body) = reads.answer(method, path, &map).await.into_parts();
+            let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+            let tag = head.headers.get("etag").map(text).unwrap_or_default();
+            let all = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+            let mut headers: Vec<_> = all.filter(|(name, _)| name != "etag").collect();
+            headers.sort();
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+            (Shown { status: head.status.as_u16(), headers, body }, tag)
+        })
+    }
+
+    #[test]
+    fn a_store_answers_as_a_folder_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Dir::open(folder.path()).unwrap();
+        let bundle: Vec<u8> = (0..40_000u32).flat_map(u32::to_be_bytes).collect();
+        let files = [
+            ("checkpoint", b"log.example\n1\nAAAA\n".to_vec()),
+            ("tile/0/000", vec![7; 8192]),
+            ("tile/entries/000", bundle),
+            ("tile/entries/001.p/2", vec![]),
+        ];
+        for (name, bytes) in &files {
+            store.put_if_absent(name, bytes).unwrap();
+        }
+        let budget = Budget::default();
+        let here = Reads::folder(folder.path(), budget.clone());
+        let there = Reads::objects(Arc::new(store), budget.clone());
+        let paths = files.iter().map(|(name, _)| format!("/{name}")).chain(["/tile/0/001".to_owned()]);
+        for path in paths {
+            for method in [Method::GET, Method::HEAD, Method::POST] {
+                for headers in [
+                    &[][..],
+                    &[("accept-encoding", "gzip")],
+                    &[("range", "bytes=3-9")],
+                    &[("range", "bytes=9000000-")],
+                    &[("if-none-match", "*")],
+                ] {
+                    let (a, b) =
+                        (shown(&here, &method, &path, headers), shown(&there, &method, &path, headers));
+                    assert_eq!(a.0, b.0, "{method} {path} {headers:?}");
+                }
+            }
+            let (_, tag) = shown(&there, &Method::GET, &path, &[]);
+            if !tag.is_empty() {
+                let again = shown(&there, &Method::GET, &path, &[("if-none-match", &tag)]).0;
+                assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
+            }
+        }
+        // As much memory as is set aside is in use: a large object waits, a small one does not.
+        let all: Vec<_> = std::iter::from_fn(|| budget.take(1024 * 1024)).collect();
+        let (busy, _) = shown(&there, &Method::GET, "/tile/entries/000", &[]);
+        assert_eq!(busy.status, 503);
+        assert!(busy.headers.contains(&("retry-after".to_owned(), "1".to_owned())), "{busy:?}");
+        assert_eq!(shown(&there, &Method::GET, "/checkpoint", &[]).0.status, 200);
+        drop(all);
+        assert_eq!(shown(&there, &Method::GET, "/tile/entries/000", &[]).0.status, 200);
+    }
+
+    #[test]
+    fn a_store_that_does_not_answer_is_not_an_absent_file() {
+        let away = Reads::objects(Arc::new(Away), Budget::default());
+        let (answer, _) = shown(&away, &Method::GET, "/checkpoint", &[]);
+        assert_eq!(answer.status, 503);
+        assert!(answer.headers.contains(&("cache-control".to_owned(), "no-store".to_owned())), "{answer:?}");
+    }
+
+    #[derive(Debug)]
+    struct Away;
+
+    impl Objects for Away {
+        fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            let source = io::ErrorKind::TimedOut.into();
+            Err(StoreError::Io { operation: "read", path: name.into(), source })
+        }
+
+        fn put_if_absent(&self, name: &str, _: &[u8]) -> Result<Put, StoreError> {
+            self.get(name).map(|_| Put::Created)
+        }
+
+        fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+            self.get(folder).map(|_| Vec::new())
+        }
     }
 }

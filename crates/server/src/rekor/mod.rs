@@ -7,6 +7,8 @@
 //! A record that is in the log already is answered with its first entry and 201, where rekor-tiles answers 409 and the
 //! index: a client whose answer was lost gets it by asking again.
 
+use std::time::Duration;
+
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -17,19 +19,25 @@ use countersign_attest::{HashedRekord, Inclusion, LogEntry, log_id};
 use countersign_log::MAX_ENTRY_BYTES;
 use countersign_tlog::merkle::{leaf_hash, verify_inclusion};
 
-use crate::log::{Refusal, Site, json_document};
+use crate::log::{Line, Refusal, Site, json_document};
 
 /// Where records are sent.
 pub(crate) const PATH: &str = "/api/v2/log/entries";
 /// What stands before the paths of tiles, for clients that read below the prefix that they write to.
 pub(crate) const READ_PREFIX: &str = "/api/v2";
 
-pub(crate) async fn create(site: &Site, request: Request) -> Result<Response, Refusal> {
-    let entry = log(site, request).await?;
+/// Waits so long for the checkpoint.
+pub(crate) async fn create(
+    site: &Site,
+    line: &Line,
+    request: Request,
+    patience: Duration,
+) -> Result<Response, Refusal> {
+    let entry = log(site, line, request, patience).await?;
     Ok(json_document(StatusCode::CREATED, entry.to_json()))
 }
 
-async fn log(site: &Site, request: Request) -> Result<LogEntry, Refusal> {
+async fn log(site: &Site, line: &Line, request: Request, patience: Duration) -> Result<LogEntry, Refusal> {
     let (head, body) = request.into_parts();
     let request = site.budget.read(&head.headers, body, MAX_REQUEST_BYTES).await?;
     // A signature is checked off the thread that answers; at most as many at once as that pool has threads.
@@ -38,11 +46,11 @@ async fn log(site: &Site, request: Request) -> Result<LogEntry, Refusal> {
     if body.len() > MAX_ENTRY_BYTES {
         return Err(Refusal::too_large(MAX_ENTRY_BYTES));
     }
-    let index = site.line.add(body.clone()).await?.index;
-    let published = site.line.published(index).await?;
+    let index = line.add(body.clone()).await?.index;
+    let published = line.published(index, patience).await?;
     let checkpoint = published.signed.checkpoint();
     let (size, root) = (checkpoint.size(), *checkpoint.root());
-    let path = site.line.prove(index, size).await?;
+    let path = line.prove(index, size).await?;
     // What is given out is checked.
     verify_inclusion(index, size, &leaf_hash(&body), &root, &path).map_err(|_| Refusal::unproven())?;
     let inclusion =

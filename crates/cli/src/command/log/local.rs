@@ -1,4 +1,4 @@
-//! A log of one's own in a folder: where its key is, which witnesses it has, and opening it.
+//! A log of one's own: where its key is, which witnesses it has, what it takes; and opening one in a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use countersign_crypto::{Algorithm, Signer};
 use countersign_keys::{KeyDir, KeyRef, NewKey, Stage};
 use countersign_log::{Admission, Cosigner, LogKey, Sequencer};
 use countersign_server::Admits;
-use countersign_store::{Dir, Objects as _};
+use countersign_store::{Dir, Objects, StoreError};
 use countersign_tlog::policy::{Policy, PolicyError, PolicyLog, PolicyName, PolicyProblem, PolicyWitness};
 
 use crate::error::CliError;
@@ -31,7 +31,7 @@ pub(crate) struct LocalArgs {
     /// The log's origin, a URL without scheme that is yours; needed at the first start
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
-    /// Folder of the log's key [default: .countersign/keys in the log's folder]
+    /// Folder of the log's key [default: .countersign/keys in the log's folder; a bucket holds no key]
     ///
     /// The key is made at the first start. Its passphrase is typed, or it is the first line of the file that
     /// COUNTERSIGN_PASSPHRASE_FILE names.
@@ -84,6 +84,45 @@ impl Admit {
     }
 }
 
+impl LocalArgs {
+    /// The log's key with its origin. It is in `home` where no other folder is named, and made if it is not there and
+    /// `may_make` it.
+    pub(super) fn open_key(
+        &self,
+        home: Option<&Path>,
+        may_make: bool,
+        site: &Site,
+    ) -> Result<LogKey, CliError> {
+        let mut passphrases = Passphrases::new(&site.out);
+        let (origin, signer) = key(self, home, may_make, &mut passphrases, site)?;
+        Ok(LogKey::new(&origin, signer)?)
+    }
+
+    /// Which witnesses must cosign; `None` without witnesses.
+    pub(super) fn policy(&self, key: &LogKey) -> Result<Option<Policy>, CliError> {
+        let witnesses = self
+            .witness
+            .iter()
+            .map(|text| publishing::witness(text))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .map(|witness| {
+                let name = PolicyName::new(witness.key.name().as_bytes()).ok_or_else(invalid)?;
+                let url = Some(PolicyName::new(witness.url.as_bytes()).ok_or_else(invalid)?);
+                Ok(PolicyWitness { name, key: witness.key, url })
+            })
+            .collect::<Result<Vec<_>, PolicyError>>()?;
+        let count = witnesses.len();
+        if count == 0 {
+            return Ok(None);
+        }
+        // Any two quorums share a witness, and of three or more one may be down.
+        let threshold = self.quorum.unwrap_or(if count <= 2 { count } else { count / 2 + 1 });
+        let log = PolicyLog { key: key.verifier().clone(), url: None };
+        Ok(Some(Policy::k_of_n(vec![log], witnesses, threshold)?))
+    }
+}
+
 /// A log that is open in this process.
 pub(crate) struct LocalLog {
     pub(crate) log: Sequencer,
@@ -106,32 +145,11 @@ impl LocalLog {
         site: &Site,
     ) -> Result<Self, CliError> {
         let private = dir.join(PRIVATE);
-        let mut passphrases = Passphrases::new(&site.out);
-        let (origin, signer) = key(&private, args, &mut passphrases, site)?;
-        let key = LogKey::new(&origin, signer)?;
-        let witnesses = args
-            .witness
-            .iter()
-            .map(|text| publishing::witness(text))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .map(|witness| {
-                let name = PolicyName::new(witness.key.name().as_bytes()).ok_or_else(invalid)?;
-                let url = Some(PolicyName::new(witness.url.as_bytes()).ok_or_else(invalid)?);
-                Ok(PolicyWitness { name, key: witness.key, url })
-            })
-            .collect::<Result<Vec<_>, PolicyError>>()?;
-        let policy = match witnesses.len() {
-            0 => None,
-            count => {
-                // Any two quorums share a witness, and of three or more one may be down.
-                let threshold = args.quorum.unwrap_or(if count <= 2 { count } else { count / 2 + 1 });
-                let log = PolicyLog { key: key.verifier().clone(), url: None };
-                Some(Policy::k_of_n(vec![log], witnesses, threshold)?)
-            }
-        };
+        let key = args.open_key(Some(&keys_folder(dir)), true, site)?;
+        let policy = args.policy(&key)?;
         let log = Sequencer::open(&private, dir, key, site.now)?;
-        let admits = settle(&private, asked, first)?;
+        let store = Dir::open(&private)?;
+        let admits = settle(&store, ADMITS, &private.join(ADMITS).display().to_string(), asked, first)?;
         let admission = match admits {
             Admit::Metadata => Some(Admission::open(&private, &log, site.now)?),
             _ => None,
@@ -170,32 +188,43 @@ fn invalid() -> PolicyError {
 
 /// What the log takes: said when it is made, and the same ever after. Where entries of another kind could come in, what
 /// is read back from them would not be what was judged.
-fn settle(private: &Path, asked: Option<Admit>, first: Admit) -> Result<Admit, CliError> {
-    let store = Dir::open(private)?;
-    let damaged = || {
-        let what = format!("`{}` does not say what the log takes", private.join(ADMITS).display());
-        CliError::new(code::LOG_STORAGE_CORRUPT, what)
-    };
-    let Some(bytes) = store.get(ADMITS)? else {
+///
+/// It stands in the object `name`, which people know as `place`.
+pub(super) fn settle(
+    store: &dyn Objects,
+    name: &str,
+    place: &str,
+    asked: Option<Admit>,
+    first: Admit,
+) -> Result<Admit, CliError> {
+    if store.get(name)?.is_none() {
         let first = asked.unwrap_or(first);
-        store.put_if_absent(ADMITS, format!("{}\n", first.name()).as_bytes())?;
-        return Ok(first);
-    };
-    let found = Admit::of(&bytes).ok_or_else(damaged)?;
+        match store.put_if_absent(name, format!("{}\n", first.name()).as_bytes()) {
+            Ok(_) => return Ok(first),
+            // Another process has just made the log for something else.
+            Err(StoreError::Different { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let found = store.get(name)?.and_then(|bytes| Admit::of(&bytes));
+    let found = found.ok_or_else(|| {
+        CliError::new(code::LOG_STORAGE_CORRUPT, format!("`{place}` does not say what the log takes"))
+    })?;
     match asked {
         Some(asked) if asked != found => Err(CliError::new(
             code::USAGE,
             format!("the log was made for --admit {}, and a log keeps to that", found.name()),
         )
-        .fix("leave --admit out, or name another folder for another log")),
+        .fix("leave --admit out, or name another place for another log")),
         _ => Ok(found),
     }
 }
 
 /// The log's origin and its key, made at the first start.
 fn key(
-    private: &Path,
     args: &LocalArgs,
+    home: Option<&Path>,
+    may_make: bool,
     passphrases: &mut Passphrases,
     site: &Site,
 ) -> Result<(String, Box<dyn Signer>), CliError> {
@@ -210,17 +239,25 @@ fn key(
         let origin = args.origin.clone().or(holder).ok_or_else(nameless)?;
         return Ok((origin, opened.signer));
     }
-    let folder = args.keys.clone().unwrap_or_else(|| private.join(KEYS));
-    let keys = KeyDir::open_or_create(&folder)?;
+    let folder = args.keys.as_deref().or(home).ok_or_else(|| {
+        CliError::new(code::USAGE, "where is the log's key? A bucket holds none")
+            .fix("name its folder with --keys, the same key on each machine; or the key itself with --key")
+    })?;
+    let keys = if may_make { KeyDir::open_or_create(folder)? } else { KeyDir::open(folder)? };
     let found = keys.list()?.into_iter().find(|key| key.stage == Stage::Log);
     let info = match found {
         Some(info) => {
             if args.origin.as_ref().is_some_and(|origin| *origin != info.holder) {
                 let what = format!("the log with the key in {} is called {}", folder.display(), info.holder);
                 return Err(CliError::new(code::USAGE, what)
-                    .fix("leave --origin out, or name other folders for another log"));
+                    .fix("leave --origin out, or name another place and key for another log"));
             }
             info
+        }
+        None if !may_make => {
+            let what = format!("there is a log, and its key is not in {}", folder.display());
+            return Err(CliError::new(code::USAGE, what)
+                .fix("copy the key from where the log was made, or name it with --key"));
         }
         None => {
             let origin = args.origin.as_deref().ok_or_else(nameless)?;

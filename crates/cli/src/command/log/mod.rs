@@ -1,6 +1,7 @@
 //! `countersign log`: run a transparency log, add to it, prove what is in it.
 
 mod add;
+mod events;
 mod evidence;
 mod fsck;
 mod index;
@@ -10,6 +11,7 @@ mod proof;
 mod reader;
 mod repair;
 mod serve;
+mod shared;
 mod sigstore;
 mod verify;
 mod waiting;

@@ -1,0 +1,211 @@
+//! A log in a bucket, which several machines share: its place there, and this machine's cache for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use countersign_base::code;
+use countersign_bucket::{Bucket, BucketUrl, Settings};
+use countersign_client::BaseUrl;
+use countersign_crypto::sha256;
+use countersign_log::{Candidate, LogKey, SharedPlace};
+use countersign_server::Admits;
+use countersign_store::{Cell as _, Lock, Objects as _, StoreError, durable};
+use countersign_tlog::policy::Policy;
+use countersign_tlog::{SignedCheckpoint, VerifierKey};
+
+use super::local::{Admit, LocalArgs, settle};
+use crate::error::CliError;
+use crate::site::Site;
+
+/// What a place in a bucket begins with.
+const SCHEME: &str = "s3://";
+/// What the log takes.
+const ADMITS: &str = ".countersign/admits";
+/// Silence of the leader after which another process takes over, in seconds.
+const TAKEOVER_SECONDS: u32 = 5;
+/// Longest such time that can be asked for.
+const MAX_TAKEOVER_SECONDS: u32 = 3600;
+/// How often a process looks who leads, in that time.
+const LOOKS: u32 = 10;
+/// It looks at least that often: a lead that is given back is to be taken soon.
+const LOOK: Duration = Duration::from_secs(1);
+/// Caches of one log on one machine: as many processes can serve it from here without a folder of their own.
+const MAX_CACHES: u32 = 16;
+/// Largest file of root certificates.
+const MAX_ROOTS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// For a log in a bucket.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For a log in a bucket")]
+pub(super) struct SharedArgs {
+    /// URL at which other processes reach this one while it leads: they pass submissions on to it
+    ///
+    /// Without it they answer 503 while this process leads. It is `https://..`, or `http://` with an address of this
+    /// machine.
+    #[arg(long, value_name = "URL")]
+    advertise: Option<String>,
+    /// Take over when the leader was not heard of for so long; the same for all processes of a log [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TAKEOVER_SECONDS)))]
+    takeover_after: Option<u32>,
+    /// Folder for an index that can be made anew, of this process alone [default: below ~/.cache/countersign/logs]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+impl SharedArgs {
+    /// Refuses what means nothing to a log in a folder.
+    pub(super) fn refuse(&self) -> Result<(), CliError> {
+        let given = [
+            ("--advertise", self.advertise.is_some()),
+            ("--takeover-after", self.takeover_after.is_some()),
+            ("--cache", self.cache.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((name, _)) => Err(CliError::new(code::USAGE, format!("{name} is for a log in a bucket"))
+                .fix("leave it out, or name the log's place as s3://BUCKET/PREFIX")),
+        }
+    }
+}
+
+/// A log in a bucket, which this process may lead.
+pub(super) struct SharedLog {
+    pub(super) candidate: Candidate,
+    pub(super) look: Duration,
+    pub(super) bucket: Bucket,
+    pub(super) key: VerifierKey,
+    pub(super) admits: Admits,
+    pub(super) policy: Option<Policy>,
+    pub(super) conflict: Conflict,
+    /// Held while this process lives.
+    _cache: Lock,
+}
+
+/// What losing the lead means here.
+pub(super) struct Conflict {
+    place: String,
+    takeover: Duration,
+}
+
+/// The bucket that a place names, if it names one.
+pub(super) fn bucket_url(place: &Path) -> Result<Option<BucketUrl>, CliError> {
+    match place.to_str() {
+        Some(text) if text.starts_with(SCHEME) => Ok(Some(text.parse()?)),
+        _ => Ok(None),
+    }
+}
+
+/// Credentials and endpoint from the environment, as other tools for S3 read it.
+pub(super) fn settings() -> Result<Settings, CliError> {
+    let read = |path: &str| {
+        let found = durable::read(Path::new(path), MAX_ROOTS_BYTES).map_err(std::io::Error::other)?;
+        found.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    };
+    Ok(Settings::from_environment(|name| std::env::var(name).ok(), read)?)
+}
+
+impl SharedLog {
+    pub(super) fn open(
+        url: &BucketUrl,
+        local: &LocalArgs,
+        args: &SharedArgs,
+        asked: Option<Admit>,
+        site: &Site,
+    ) -> Result<Self, CliError> {
+        if let Some(url) = &args.advertise {
+            url.parse::<BaseUrl>()?;
+        }
+        let (cache, lock) = cache(url, args.cache.as_deref())?;
+        let bucket = Bucket::open(url, &settings()?)?;
+        let (leader, checkpoint) = (bucket.cell(SharedPlace::LEADER)?, bucket.cell(SharedPlace::CHECKPOINT)?);
+        // A second machine is given the key of the first; made anew, it would be another log's.
+        let key = local.open_key(None, leader.load()?.is_none(), site)?;
+        let verifier = key.verifier().clone();
+        check_published(&bucket, &key)?;
+        let policy = local.policy(&key)?;
+        let admits = settle(&bucket, ADMITS, &format!("{url}/{ADMITS}"), asked, Admit::Metadata)?;
+        let takeover = Duration::from_secs(args.takeover_after.unwrap_or(TAKEOVER_SECONDS).into());
+        let place = SharedPlace {
+            objects: Arc::new(bucket.clone()),
+            leader: Arc::new(leader),
+            checkpoint: Arc::new(checkpoint),
+            cache,
+        };
+        let candidate = Candidate::new(place, key, args.advertise.clone(), takeover)?;
+        Ok(Self {
+            candidate,
+            look: LOOK.min(takeover / LOOKS),
+            bucket,
+            key: verifier,
+            admits: admits.admits(),
+            policy,
+            conflict: Conflict { place: url.to_string(), takeover },
+            _cache: lock,
+        })
+    }
+}
+
+impl Conflict {
+    /// The same error, or what a person needs to know who finds this process ended because it has lost the lead.
+    pub(super) fn explain(&self, error: CliError) -> CliError {
+        if error.code != code::LOG_WRITER_CONFLICT {
+            return error;
+        }
+        let seconds = self.takeover.as_secs();
+        let what = format!("another process leads the log in {} now, so this one has ended", self.place);
+        let fix = format!(
+            "start this one again: it serves the log beside the other, and passes submissions on to it\n\
+             nothing that was acknowledged is lost; what had no answer can be sent again\n\
+             it was not heard of for {seconds} s: its machine slept or was busy, or did not reach the bucket\n\
+             if that comes often, give all processes of this log a longer --takeover-after"
+        );
+        CliError::new(error.code, what).fix(fix)
+    }
+}
+
+/// Refuses a place where another log is published.
+fn check_published(bucket: &Bucket, key: &LogKey) -> Result<(), CliError> {
+    if let Some(note) = bucket.get(SharedPlace::CHECKPOINT)? {
+        SignedCheckpoint::open(&note, key.origin(), key.verifiers())?;
+    }
+    Ok(())
+}
+
+/// The folder of this process's cache. Two processes never have one in common: what has been stopped does not know that
+/// another goes on with its files.
+fn cache(url: &BucketUrl, named: Option<&Path>) -> Result<(PathBuf, Lock), CliError> {
+    if let Some(folder) = named {
+        return take(folder).map_err(|error| match error {
+            StoreError::Locked { .. } => {
+                let what = format!("another process has its cache in {}", folder.display());
+                CliError::new(code::USAGE, what).fix("give each process a folder of its own with --cache")
+            }
+            error => error.into(),
+        });
+    }
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let base = base.ok_or_else(|| {
+        CliError::new(code::USAGE, "neither HOME nor XDG_CACHE_HOME names a folder for the log's cache")
+            .fix("name one of this process's own with --cache DIR")
+    })?;
+    let name = sha256(url.to_string().as_bytes()).to_string();
+    let logs = base.join("countersign/logs");
+    for number in 1..=MAX_CACHES {
+        match take(&logs.join(format!("{}-{number}", &name[..16]))) {
+            Err(StoreError::Locked { .. }) => {}
+            other => return Ok(other?),
+        }
+    }
+    let what = format!("{MAX_CACHES} processes of this machine have a cache of this log");
+    Err(CliError::new(code::USAGE, what).fix("name another folder with --cache DIR"))
+}
+
+/// Makes a folder for what is cached, and a lock beside it.
+fn take(folder: &Path) -> Result<(PathBuf, Lock), StoreError> {
+    durable::create_dir_all(&countersign_store::RealDisk, folder)?;
+    let lock = Lock::try_acquire(&folder.join("lock"))?;
+    Ok((folder.join("index"), lock))
+}
