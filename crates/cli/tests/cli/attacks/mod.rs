@@ -17,6 +17,7 @@ mod log_proofs;
 mod log_storage;
 mod log_tiles;
 mod log_views;
+mod log_writers;
 mod metadata;
 mod metadata_delegations;
 mod metadata_files;
