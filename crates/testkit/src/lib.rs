@@ -8,6 +8,7 @@ pub mod hostile;
 pub mod mldsa;
 pub mod peers;
 pub mod s3;
+pub mod shared_store;
 pub mod sim;
 pub mod tokens;
 #[cfg(feature = "tuf-client")]

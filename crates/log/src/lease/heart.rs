@@ -67,16 +67,14 @@ impl Lease {
         if Leader::parse(held.bytes())?.is_led_as(&self.0.taken) { Ok(()) } else { Err(conflict()) }
     }
 
-    /// What an error means if another one leads by now: then it is that, whatever came of it first.
+    /// What an error means if another one leads by now: then it is that, whatever came of it first. So it is if that
+    /// cannot be told.
     pub(crate) fn explain(&self, error: LogError) -> LogError {
         match error {
             LogError::StorageRollback(_)
             | LogError::StorageCorrupt(_)
             | LogError::Checkpoint { .. }
-            | LogError::Quorum { .. } => match self.check() {
-                Err(lost @ LogError::WriterConflict(_)) => lost,
-                _ => error,
-            },
+            | LogError::Quorum { .. } => self.check().err().unwrap_or(error),
             other => other,
         }
     }

@@ -44,7 +44,8 @@
 //! 3. Bundles and tiles. *In between:* some are there for which no checkpoint was signed; the next leader makes the same bytes.
 //! 4. The signature, in the cell. *Its answer is lost:* the process ends, and the next leader goes on from whichever it was.
 //! 5. Cosignatures and the public checkpoint, a cell as well. *Before:* readers see an older tree; the next leader publishes.
-//!    It is replaced only after looking at `leader` once more, so who no longer leads does not put an older tree in front of a newer.
+//!    A value is replaced only by who put it there, or who led still after reading it: so who leads no more does not put an
+//!    older tree in front of a newer.
 //! 6. Taking over. *The cell was changed, and no more:* nobody beats for this epoch, and the next one follows after the same wait.
 //!    *Anywhere in the reading of the old journal:* as in 3, and the old journal is still the one that counts.
 //!

@@ -240,7 +240,8 @@ impl Shared {
 
     /// Lets another process have the log. Says what stopped it.
     pub(super) fn release(&self) -> Option<Arc<LogError>> {
-        drop(self.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(hold);
         self.board().failure.clone()
     }
 

@@ -1,8 +1,8 @@
 //! What differs between a log in folders of this machine and one on storage that several machines share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use countersign_store::{Cell, Dir, Lock, Objects, StoreError};
+use countersign_store::{Cell, Dir, Held, Lock, Objects, StoreError};
 use countersign_tlog::merkle::{self, Hash};
 use countersign_tlog::{Checkpoint, SignedCheckpoint};
 
@@ -64,7 +64,12 @@ enum Board {
     /// In a folder that one process writes to at a time.
     Folder(Dir),
     /// In a cell.
-    Cell(Arc<dyn Cell>, Lease),
+    Cell {
+        cell: Arc<dyn Cell>,
+        lease: Lease,
+        /// What this process has put there, until it finds something else.
+        held: Arc<Mutex<Option<Held>>>,
+    },
 }
 
 impl Public {
@@ -72,8 +77,8 @@ impl Public {
         Self { objects: Arc::new(dir.clone()), board: Board::Folder(dir) }
     }
 
-    pub(super) const fn shared(objects: Arc<dyn Objects>, checkpoint: Arc<dyn Cell>, lease: Lease) -> Self {
-        Self { objects, board: Board::Cell(checkpoint, lease) }
+    pub(super) fn shared(objects: Arc<dyn Objects>, checkpoint: Arc<dyn Cell>, lease: Lease) -> Self {
+        Self { objects, board: Board::Cell { cell: checkpoint, lease, held: Arc::default() } }
     }
 
     pub(crate) fn objects(&self) -> &dyn Objects {
@@ -88,7 +93,7 @@ impl Public {
     pub(crate) fn published(&self) -> Result<Option<Vec<u8>>, StoreError> {
         match &self.board {
             Board::Folder(dir) => dir.get(CHECKPOINT),
-            Board::Cell(cell, _) => Ok(cell.load()?.map(|held| held.bytes().to_vec())),
+            Board::Cell { cell, .. } => Ok(cell.load()?.map(|held| held.bytes().to_vec())),
         }
     }
 
@@ -96,25 +101,37 @@ impl Public {
     pub(crate) fn publish(&self, bytes: &[u8], signed: &SignedCheckpoint) -> Result<(), LogError> {
         match &self.board {
             Board::Folder(dir) => Ok(dir.replace(CHECKPOINT, bytes)?),
-            Board::Cell(cell, lease) => self.publish_leading(&**cell, lease, bytes, signed),
+            Board::Cell { cell, lease, held } => {
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                *held = Some(self.publish_leading(&**cell, lease, held.take(), bytes, signed)?);
+                Ok(())
+            }
         }
     }
 
-    /// Takes the place of nothing but what was published while this process led, or before: the cell is read, then it is
-    /// checked who leads, then it is replaced if it is unchanged.
+    /// Takes the place of what this process has published, or of what was published while it led, or before: then the
+    /// cell is read, it is checked who leads, and the cell is replaced if it is unchanged.
     fn publish_leading(
         &self,
         cell: &dyn Cell,
         lease: &Lease,
+        ours: Option<Held>,
         bytes: &[u8],
         signed: &SignedCheckpoint,
-    ) -> Result<(), LogError> {
-        let mut looks = 0;
-        loop {
+    ) -> Result<Held, LogError> {
+        let mut replaced = match ours {
+            Some(held) if held.bytes() == bytes => return Ok(held),
+            Some(held) => cell.replace(held, bytes),
+            None => Err(StoreError::Conflict { path: CHECKPOINT.into() }),
+        };
+        for _ in 0..MAX_LOOKS {
+            if !matches!(replaced, Err(StoreError::Conflict { .. })) {
+                break;
+            }
             let found = cell.load()?;
             lease.check()?;
-            let replaced = match found {
-                Some(held) if held.bytes() == bytes => return Ok(()),
+            replaced = match found {
+                Some(held) if held.bytes() == bytes => Ok(held),
                 Some(held) => {
                     let found = SignedCheckpoint::parse(held.bytes())
                         .map_err(|source| LogError::Checkpoint { place: CHECKPOINT.to_owned(), source })?;
@@ -123,13 +140,8 @@ impl Public {
                 }
                 None => cell.create(bytes),
             };
-            looks += 1;
-            match replaced {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Conflict { .. }) if looks < MAX_LOOKS => {}
-                Err(error) => return Err(error.into()),
-            }
         }
+        Ok(replaced?)
     }
 
     /// Whether what is published is a part of what will be.
