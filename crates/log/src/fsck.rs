@@ -6,7 +6,9 @@
 
 mod remote;
 
+use core::num::NonZero;
 use std::path::Path;
+use std::thread;
 
 use countersign_base::Timestamp;
 use countersign_store::{Dir, Objects, StoreError};
@@ -16,6 +18,7 @@ use countersign_tlog::tile::{BundleId, TileId, decode_bundle};
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use crate::error::LogError;
+use crate::mirror::{Source, SourceError};
 use crate::tree::{self, CHECKPOINT, Fault, FaultKind, Files, TILES};
 pub use remote::fsck_source;
 
@@ -55,11 +58,28 @@ pub struct FsckReport {
 /// `log-tile-missing`, `log-tile-mismatch`; for the checkpoint the codes of its parser, of the keys or of the
 /// policy; `log-storage-failed` if a file cannot be read.
 pub fn fsck(public: &Path, trust: Trust<'_>) -> Result<FsckReport, LogError> {
+    fsck_watched(public, trust, &mut |_, _| {})
+}
+
+/// As [`fsck`]; `progress` is told how many entry bundles are proven, and of how many.
+///
+/// # Errors
+/// As there.
+pub fn fsck_watched(
+    public: &Path,
+    trust: Trust<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<FsckReport, LogError> {
     let dir = Dir::existing(public)?;
     let bytes = dir.get(CHECKPOINT)?.ok_or_else(|| LogError::TileMissing { path: CHECKPOINT.to_owned() })?;
     let (signed, witnesses) = open_checkpoint(&bytes, trust)?;
     let checkpoint = signed.checkpoint();
-    let proven = tree::prove(&dir, checkpoint.size(), checkpoint.root()).map_err(fault)?;
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let proven = match remote::prove(&Own(&dir), checkpoint, threads, progress) {
+        Ok(proven) => proven,
+        // Slower, and it tells which file is the wrong one where several could be.
+        Err(_) => tree::prove(&dir, checkpoint.size(), checkpoint.root()).map_err(fault)?,
+    };
     let mut report = FsckReport {
         origin: checkpoint.origin().to_owned(),
         size: checkpoint.size(),
@@ -72,6 +92,16 @@ pub fn fsck(public: &Path, trust: Trust<'_>) -> Result<FsckReport, LogError> {
     };
     check_others(&dir, checkpoint.size(), &mut report).map_err(fault)?;
     Ok(report)
+}
+
+/// The folder itself: what it does not have, no other file stands in for.
+struct Own<'d>(&'d Dir);
+
+impl Source for Own<'_> {
+    fn fetch(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        let missing = || SourceError::new(&LogError::TileMissing { path: path.to_owned() });
+        self.0.fetch(path, limit)?.ok_or_else(missing).map(Some)
+    }
 }
 
 fn open_checkpoint(bytes: &[u8], trust: Trust<'_>) -> Result<(SignedCheckpoint, Vec<String>), LogError> {

@@ -30,7 +30,7 @@ pub mod witness;
 pub use admission::{Admission, Admitted, Submission};
 pub use cosign::{CosignError, Cosigner, LocalCosigner};
 pub use error::LogError;
-pub use fsck::{FsckReport, Trust, fsck, fsck_source};
+pub use fsck::{FsckReport, Trust, fsck, fsck_source, fsck_watched};
 pub use lease::{Candidate, MAX_TAKEOVER, MIN_TAKEOVER, Seen, SharedPlace, Turn};
 pub use mirror::{Mirror, MirrorError, Source, SourceError};
 pub use pipeline::{Log, Publication, Settings};

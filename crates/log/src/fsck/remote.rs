@@ -1,4 +1,4 @@
-//! Proves a whole log from where it is served: one thread walks down from the root, several fetch and hash.
+//! Proves a whole log from its files, wherever they are: one thread walks down from the root, several read and hash.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use countersign_store::StoreError;
+use countersign_tlog::Checkpoint;
 use countersign_tlog::tile::{BundleId, TILE_WIDTH, TileError};
 
 use super::{FsckReport, Trust};
 use crate::mirror::descent::{Descent, Expected, blame};
 use crate::mirror::source::{self, Source};
 use crate::mirror::{MAX_PARALLEL, MirrorError, open_checkpoint};
+use crate::tree::Proven;
 
 /// Bundles that wait for a thread.
 const QUEUE: usize = 64;
@@ -34,22 +36,33 @@ pub fn fsck_source(
 ) -> Result<FsckReport, MirrorError> {
     let (signed, witnesses) = open_checkpoint(&source::checkpoint(source)?, trust)?;
     let tree = signed.checkpoint();
+    let proven = prove(source, tree, parallel, progress)?;
+    Ok(FsckReport {
+        origin: tree.origin().to_owned(),
+        size: tree.size(),
+        root: *tree.root(),
+        tiles: proven.tiles,
+        bundles: proven.bundles,
+        older: 0,
+        ahead: 0,
+        witnesses,
+    })
+}
+
+/// Proves every file that the checkpoint, which is trusted, requires.
+pub(super) fn prove(
+    source: &dyn Source,
+    tree: &Checkpoint,
+    parallel: usize,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Proven, MirrorError> {
     let mut descent = Descent::new(source, tree.size(), tree.root())?;
     let bundles = descent.bundles();
     let proving = Proving { source, stop: AtomicBool::new(false), done: AtomicU64::new(0) };
     let above = proving.all(&mut descent, parallel.clamp(1, MAX_PARALLEL), progress)?;
     progress(bundles, bundles);
     let full_bundles = tree.size() / u64::from(TILE_WIDTH);
-    Ok(FsckReport {
-        origin: tree.origin().to_owned(),
-        size: tree.size(),
-        root: *tree.root(),
-        tiles: descent.edge().len() as u64 + above + full_bundles,
-        bundles,
-        older: 0,
-        ahead: 0,
-        witnesses,
-    })
+    Ok(Proven { tiles: descent.edge().len() as u64 + above + full_bundles, bundles })
 }
 
 fn no_thread(error: std::io::Error) -> MirrorError {

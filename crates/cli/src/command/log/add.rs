@@ -72,7 +72,7 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
         }
     };
     let url = args.log.folder().is_none().then_some(args.log.log.as_str());
-    let head = covering(&reader, url, added.index)?;
+    let head = covering(&reader, url, added.index, &site.out)?;
     let inclusion = reader.prove(&head, added.index)?;
     if inclusion.leaf != leaf_hash(&added.entry) {
         let what =
@@ -137,6 +137,9 @@ fn add_here(folder: &Path, args: &AddArgs, bytes: Vec<u8>, site: &Site) -> Resul
         (None, _) => return Err(closed("entries that it does not make itself")),
     };
     let policies: Vec<&Policy> = local.policy.iter().collect();
+    if local.policy.is_some() {
+        site.out.step(&format!("entry {} is durable in the log; asking its witnesses", added.index));
+    }
     let mut cosigners = connect(local.policy.as_ref());
     let published = local.log.publish_under(&mut cosigners, &policies, site.now);
     published.map_err(|error| explain(added.index, error))?;

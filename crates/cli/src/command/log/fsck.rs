@@ -7,7 +7,7 @@ use clap::Args;
 use countersign_base::{Anchor, code};
 use countersign_client::LogSource;
 use countersign_crypto::sha256;
-use countersign_log::{FsckReport, Trust, fsck, fsck_source};
+use countersign_log::{FsckReport, Trust, fsck_source, fsck_watched};
 use countersign_store::durable;
 use countersign_tlog::policy::Policy;
 use countersign_tuf::limits::MAX_ROOT_BYTES;
@@ -129,31 +129,29 @@ pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
         None => kept(dir)?,
         given => given,
     };
-    let report = match &belief {
-        Some(belief) if served => remote(args, belief, site)?,
-        Some(belief) => fsck(dir, belief.trust(site.now))?,
-        None => {
-            let (found, policy) = newest_policy(dir, site)?;
-            anchor = Some(found);
-            fsck(&dir.join("log"), Trust::Policy(&policy, site.now))?
-        }
-    };
-    let compared = args.index.as_deref().map(|place| compare(dir, place, belief, site));
-    let index = compared.transpose()?;
-    let anchor = anchor.map(|anchor| anchor.to_string());
-    site.out.report(&Proven { anchor, index, ..Proven::new(report, served) })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Proves a log from where it is served.
-fn remote(args: &FsckArgs, belief: &Belief, site: &Site) -> Result<FsckReport, CliError> {
-    let source = LogSource::new(&location(&args.log)?);
     let mut bar: Option<Progress> = None;
     let mut progress = |done, total| {
         bar.get_or_insert_with(|| Progress::new(&site.out, "entry bundles", total).counting(Unit::Things))
             .set(done);
     };
-    Ok(fsck_source(&source, belief.trust(site.now), args.parallel, &mut progress)?)
+    let report = match &belief {
+        Some(belief) if served => {
+            let source = LogSource::new(&location(&args.log)?);
+            fsck_source(&source, belief.trust(site.now), args.parallel, &mut progress)?
+        }
+        Some(belief) => fsck_watched(dir, belief.trust(site.now), &mut progress)?,
+        None => {
+            let (found, policy) = newest_policy(dir, site)?;
+            anchor = Some(found);
+            fsck_watched(&dir.join("log"), Trust::Policy(&policy, site.now), &mut progress)?
+        }
+    };
+    drop(bar);
+    let compared = args.index.as_deref().map(|place| compare(dir, place, belief, site));
+    let index = compared.transpose()?;
+    let anchor = anchor.map(|anchor| anchor.to_string());
+    site.out.report(&Proven { anchor, index, ..Proven::new(report, served) })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The key that is kept with a log's own folder, for whoever runs the log; `None` for a repository.
