@@ -3,9 +3,11 @@
 use std::fs;
 
 use countersign_base::code;
+use countersign_testkit::s3::{ACCESS_KEY, SECRET_KEY};
 
 use crate::lab::Lab;
 use crate::log::{Live, command, wait_for_size};
+use crate::members::{PLACE, Place};
 use crate::mirror::{Answer, Mirror};
 
 /// A log of 300 entries in its folder, and its vkey.
@@ -91,4 +93,43 @@ fn partial_tiles_of_a_log_s_folder_are_removed_where_the_full_ones_are() {
     fs::remove_file(lab.path("log/.countersign/wal")).unwrap();
     let run = lab.run(&["log", "repair", &dir, "--remove-partial"]);
     assert_eq!((run.status(), run.json().get("removed")), (Some(1), None), "{}", run.text());
+}
+
+/// Whoever may read the bucket needs no server, and what the log never wrote is no log.
+#[test]
+fn a_log_in_a_bucket_is_read_where_it_is() {
+    let Some(place) = Place::new() else { return };
+    let member = place.member(&[]);
+    member.leads();
+    let mut http = member.connect();
+    for number in 0..300u64 {
+        http.post("/add", format!("entry {number}").as_bytes()).index();
+    }
+    member.publishes(300);
+    let vkey = member.vkey.clone();
+    let run = |args: &[&str]| {
+        place.lab.run_with(args, |command| {
+            command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+            command.env("AWS_ENDPOINT_URL", place.server.endpoint());
+        })
+    };
+    let fsck = ["log", "fsck", PLACE, "--vkey", &vkey];
+    let proven = run(&fsck).ok().json();
+    assert_eq!((proven["size"].as_u64(), proven["bundles"].as_u64()), (Some(300), Some(2)));
+    let saved = place.lab.path("saved");
+    let proof = ["log", "proof", PLACE, "299", "--vkey", &vkey, "--save-entry", saved.to_str().unwrap()];
+    assert_eq!(run(&proof).ok().json()["index"], 299);
+    assert_eq!(fs::read(&saved).unwrap(), b"entry 299");
+    let copy = place.lab.path("copy");
+    let mirror = ["log", "mirror", PLACE, copy.to_str().unwrap(), "--vkey", &vkey];
+    assert_eq!(run(&mirror).ok().json()["size"], 300);
+    place.lab.run(&["log", "fsck", copy.to_str().unwrap(), "--vkey", &vkey]).ok();
+    let index = format!("sqlite:{}", place.lab.path("index").to_str().unwrap());
+    run(&["log", "index", PLACE, "--vkey", &vkey, "--to", &index]).ok();
+    // Entries come in elsewhere; nowhere is no log; and nobody is asked without credentials.
+    run(&["log", "add", PLACE, saved.to_str().unwrap(), "--vkey", &vkey]).refused(code::USAGE);
+    let nowhere = format!("{PLACE}/nowhere");
+    run(&["log", "fsck", &nowhere, "--vkey", &vkey]).refused(code::LOG_TILE_MISSING);
+    run(&["log", "proof", &nowhere, "0", "--vkey", &vkey]).refused(code::FETCH_NOT_FOUND);
+    place.lab.run(&fsck).refused(code::STORE_SETTINGS_INVALID);
 }

@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::local::{Admit, LocalArgs, LocalLog, connect};
 use super::proof::Proven;
 use super::reader::{LogArgs, Reader};
+use super::shared::bucket_url;
 use super::waiting::{covering, explain};
 use crate::error::CliError;
 use crate::site::Site;
@@ -65,6 +66,11 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
         Some(folder) => {
             let added = add_here(folder, args, bytes, site)?;
             (added, Reader::open(&args.log, site)?)
+        }
+        None if bucket_url(Path::new(&args.log.log))?.is_some() => {
+            let what = "entries of a log in a bucket come in through a process that serves it";
+            return Err(CliError::new(code::USAGE, what)
+                .fix("run `countersign log serve` on the bucket, and name the URL at which it listens"));
         }
         None => {
             let reader = Reader::open(&args.log, site)?;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::{Anchor, code};
-use countersign_client::LogSource;
 use countersign_crypto::sha256;
 use countersign_log::{FsckReport, Trust, fsck_source, fsck_watched};
 use countersign_store::durable;
@@ -17,9 +16,10 @@ use serde::Serialize;
 
 use super::index::{IndexReport, compare};
 use super::local::keys_folder;
-use super::mirror::{Belief, BeliefArgs, location, parallel, unbelieved};
+use super::mirror::{Belief, BeliefArgs, parallel, unbelieved};
 use super::proof::entries;
 use super::reader::kept_key;
+use super::source::{is_url, source};
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::progress::{Progress, Unit};
@@ -36,7 +36,7 @@ use crate::site::Site;
   countersign log fsck ./log --vkey log.example.com+1a2b3c4d+AaBb...
   countersign log fsck https://log.example.com --policy policy.txt")]
 pub(crate) struct FsckArgs {
-    /// A repository's folder, a log's folder, or a log's URL
+    /// A repository's folder, a log's folder, a log's URL, or s3://BUCKET/PREFIX
     #[arg(value_name = "LOG")]
     log: String,
     #[command(flatten)]
@@ -123,7 +123,7 @@ fn counted(number: u64, noun: &str) -> String {
 
 pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
     let (mut anchor, dir) = (None, Path::new(&args.log));
-    let served = args.log.contains("://");
+    let served = is_url(&args.log);
     let belief = match args.belief.read()? {
         None if served => return Err(unbelieved()),
         None => kept(dir)?,
@@ -136,8 +136,7 @@ pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
     };
     let report = match &belief {
         Some(belief) if served => {
-            let source = LogSource::new(&location(&args.log)?);
-            fsck_source(&source, belief.trust(site.now), args.parallel, &mut progress)?
+            fsck_source(&*source(&args.log)?, belief.trust(site.now), args.parallel, &mut progress)?
         }
         Some(belief) => fsck_watched(dir, belief.trust(site.now), &mut progress)?,
         None => {

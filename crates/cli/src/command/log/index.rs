@@ -5,17 +5,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::{Timestamp, code};
-use countersign_client::LogSource;
 use countersign_index::{Built, Checked, Folders, Log, MAX_FOUND, Place, Query, Row, Term, build, check};
-use countersign_log::Trust;
 use countersign_log::mirror::trusted_checkpoint;
+use countersign_log::{Source, Trust};
 use countersign_tlog::SignedCheckpoint;
 use countersign_tlog::policy::Policy;
 use serde::Serialize;
 
 use super::fsck::newest_policy;
-use super::mirror::{Belief, BeliefArgs, location};
+use super::mirror::{Belief, BeliefArgs};
 use super::reader::kept_key;
+use super::source::{is_url, source};
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
@@ -65,7 +65,7 @@ pub(crate) struct IndexArgs {
 
 /// A log that is to be indexed: its files, its checkpoint, its documents.
 struct Subject {
-    source: LogSource,
+    source: Box<dyn Source>,
     signed: SignedCheckpoint,
     seen: Option<Timestamp>,
     documents: Folders,
@@ -78,7 +78,7 @@ impl Subject {
         documents: Option<&Path>,
         site: &Site,
     ) -> Result<Self, CliError> {
-        let folder = (!log.contains("://")).then(|| Path::new(log));
+        let folder = (!is_url(log)).then(|| Path::new(log));
         let repository = folder.filter(|folder| belief.is_none() && folder.join("metadata").is_dir());
         let (place, belief) = match (belief, repository) {
             (Some(belief), _) => (log.to_owned(), belief),
@@ -88,8 +88,8 @@ impl Subject {
             }
             (None, None) => (log.to_owned(), Belief::Keys(vec![kept_key(log)?])),
         };
-        let source = LogSource::new(&location(&place)?);
-        let signed = trusted_checkpoint(&source, belief.trust(site.now))?;
+        let source = source(&place)?;
+        let signed = trusted_checkpoint(&*source, belief.trust(site.now))?;
         let policy = match belief.trust(site.now) {
             Trust::Policy(policy, now) => Some((policy.clone(), now)),
             Trust::Keys(_) => None,
@@ -112,7 +112,7 @@ impl Subject {
 
     fn log(&self) -> Log<'_> {
         Log {
-            source: &self.source,
+            source: &*self.source,
             tree: self.signed.checkpoint(),
             seen: self.seen,
             documents: &self.documents,

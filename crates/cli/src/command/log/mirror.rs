@@ -1,15 +1,14 @@
 //! `countersign log mirror`: copy and verify another log.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use countersign_base::{Class, Explain as _, Timestamp, code};
-use countersign_client::{Location, LogSource};
 use countersign_log::mirror::{MAX_PARALLEL, Update};
-use countersign_log::{Mirror, MirrorError, Trust};
+use countersign_log::{Mirror, MirrorError, Source, Trust};
 use countersign_tlog::VerifierKey;
 use countersign_tlog::policy::Policy;
 use serde::Serialize;
@@ -18,6 +17,7 @@ use serde_json::json;
 use super::proof::entries;
 use super::reader::read_policy;
 use super::sigstore::vkey;
+use super::source::source;
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::{self, Site};
@@ -34,7 +34,7 @@ use crate::site::{self, Site};
   countersign log mirror https://dl.example.com/acme/log ./mirror \\
       --policy policy.txt --follow 60")]
 pub(crate) struct MirrorArgs {
-    /// The log: its URL, or its folder; that of a repository is below its `log`
+    /// The log: its URL, s3://BUCKET/PREFIX, or its folder; that of a repository is below its `log`
     #[arg(value_name = "SOURCE")]
     source: String,
     /// The mirror's folder, made at the first run
@@ -182,15 +182,15 @@ impl Report for Mirrored {
 
 pub(crate) fn run(args: &MirrorArgs, site: &Site) -> Result<ExitCode, CliError> {
     let belief = args.belief.read()?.ok_or_else(unbelieved)?;
-    let source = LogSource::new(&location(&args.source)?);
+    let source = source(&args.source)?;
     let mut mirror = Mirror::open(&args.dest)?;
     let Some(pause) = args.follow else {
-        let done = look(&mut mirror, &source, &belief, args.parallel, site.now)?;
+        let done = look(&mut mirror, &*source, &belief, args.parallel, site.now)?;
         site.out.report(&done)?;
         return Ok(ExitCode::SUCCESS);
     };
     loop {
-        match look(&mut mirror, &source, &belief, args.parallel, site::now()?) {
+        match look(&mut mirror, &*source, &belief, args.parallel, site::now()?) {
             Ok(done) if site.out.is_json() => {
                 site.out.raw(&format!("{}\n", json!(done)))?;
             }
@@ -209,7 +209,7 @@ pub(crate) fn run(args: &MirrorArgs, site: &Site) -> Result<ExitCode, CliError> 
 
 fn look(
     mirror: &mut Mirror,
-    source: &LogSource,
+    source: &dyn Source,
     belief: &Belief,
     parallel: usize,
     now: Timestamp,
@@ -217,14 +217,4 @@ fn look(
     let start = Instant::now();
     let update = mirror.update(source, belief.trust(now), parallel)?;
     Ok(Mirrored::new(update, start.elapsed()))
-}
-
-/// Where a log is: a URL, or a folder named in any way.
-pub(super) fn location(text: &str) -> Result<Location, CliError> {
-    if text.contains("://") {
-        return Ok(text.parse::<Location>()?);
-    }
-    let folder = Path::new(text);
-    let absolute = std::path::absolute(folder).map_err(|error| CliError::reading(folder, &error))?;
-    Ok(Location::Directory(absolute))
 }

@@ -13,6 +13,7 @@ mod repair;
 mod serve;
 mod shared;
 mod sigstore;
+mod source;
 mod verify;
 mod waiting;
 

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use countersign_base::text::escape;
 use countersign_base::{Timestamp, code};
-use countersign_client::transport::{self, Location};
-use countersign_client::{FetchError, Transport};
 use countersign_keys::{KeyDir, Stage};
+use countersign_log::Source;
 use countersign_store::durable;
 use countersign_tlog::merkle::{Hash, leaf_hash, verify_inclusion};
 use countersign_tlog::note::MAX_NOTE_BYTES;
@@ -22,6 +21,7 @@ use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use super::local::keys_folder;
 use super::sigstore::vkey;
+use super::source::{is_url, source};
 use crate::error::CliError;
 use crate::site::Site;
 
@@ -31,7 +31,7 @@ const CHECKPOINT: &str = "checkpoint";
 /// A log, and what its checkpoints must meet.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// The log: its URL, or its folder
+    /// The log: its URL, s3://BUCKET/PREFIX, or its folder
     #[arg(value_name = "LOG")]
     pub(super) log: String,
     /// The log's key; for a log's folder, the key that is kept with it
@@ -51,7 +51,7 @@ impl LogArgs {
 
 /// The folder that a log is named by, if it is one.
 fn folder(log: &str) -> Option<&Path> {
-    (!log.contains("://")).then(|| Path::new(log))
+    (!is_url(log)).then(|| Path::new(log))
 }
 
 /// Whom a checkpoint must be signed by.
@@ -62,7 +62,9 @@ enum Belief {
 
 /// A log that can be asked.
 pub(super) struct Reader {
-    transport: Box<dyn Transport + Send + Sync>,
+    /// As it was named.
+    place: String,
+    source: Box<dyn Source>,
     belief: Belief,
     now: Timestamp,
 }
@@ -106,20 +108,17 @@ impl Reader {
             (None, Some(path)) => Belief::Policy(read_policy(path)?),
             (None, None) => Belief::Key(kept_key(&args.log)?),
         };
-        let location = match args.folder() {
-            None => args.log.parse::<Location>()?,
-            Some(folder) => {
-                let absolute =
-                    std::path::absolute(folder).map_err(|error| CliError::reading(folder, &error))?;
-                Location::Directory(absolute)
-            }
-        };
-        Ok(Self { transport: transport::open(&location), belief, now: site.now })
+        Ok(Self { place: escape(&args.log), source: source(&args.log)?, belief, now: site.now })
     }
 
     /// The log's newest checkpoint.
     pub(super) fn head(&self) -> Result<Head, CliError> {
-        let note = self.transport.get(CHECKPOINT, MAX_NOTE_BYTES as u64)?;
+        let note = self.source.fetch(CHECKPOINT, MAX_NOTE_BYTES as u64)?;
+        let note = note.ok_or_else(|| {
+            let what = format!("`{}` has no checkpoint", self.place);
+            CliError::new(code::FETCH_NOT_FOUND, what)
+                .fix("nothing was published there yet, or the log is somewhere else")
+        })?;
         match &self.belief {
             Belief::Key(key) => {
                 let signed = SignedCheckpoint::open(&note, key.name(), std::slice::from_ref(key))?;
@@ -174,32 +173,32 @@ impl Reader {
             CliError::new(code::LOG_TILE_MISMATCH, what)
         };
         let id = BundleId::at(number, head.size()).ok_or_else(missing)?;
-        let get = |id: BundleId| self.transport.get(&id.path(), MAX_BUNDLE_BYTES as u64);
-        let (id, bytes) = match get(id) {
-            Err(FetchError::NotFound { .. }) if !id.is_full() => (id.full(), get(id.full())?),
-            other => (id, other?),
+        let get = |id: BundleId| self.source.fetch(&id.path(), MAX_BUNDLE_BYTES as u64);
+        let (id, bytes) = match get(id)? {
+            None if !id.is_full() => (id.full(), get(id.full())?),
+            found => (id, found),
         };
+        let bytes = bytes.ok_or_else(|| lacking(id))?;
         let entry = decode_bundle(id, &bytes)?.get(place).map(|entry| entry.to_vec()).ok_or_else(missing)?;
         if leaf_hash(&entry) == inclusion.leaf { Ok(entry) } else { Err(missing()) }
     }
 
     /// One tile; where a partial one is gone because the full one exists, the beginning of that.
     fn tile(&self, id: TileId) -> Result<Vec<u8>, CliError> {
-        let get = |id: TileId| self.transport.get(&id.path(), MAX_TILE_BYTES as u64);
-        let bytes = match get(id) {
-            Err(FetchError::NotFound { .. }) if !id.is_full() => get(id.full()).map(|mut bytes| {
+        let get = |id: TileId| self.source.fetch(&id.path(), MAX_TILE_BYTES as u64);
+        let bytes = match get(id)? {
+            None if !id.is_full() => get(id.full())?.map(|mut bytes| {
                 bytes.truncate(usize::from(id.width()) * Hash::LEN);
                 bytes
             }),
-            other => other,
+            found => found,
         };
-        match bytes {
-            Err(FetchError::NotFound { .. }) => {
-                Err(CliError::new(code::LOG_TILE_MISSING, format!("the log does not have `{id}`")))
-            }
-            other => Ok(other?),
-        }
+        bytes.ok_or_else(|| lacking(id))
     }
+}
+
+fn lacking(file: impl core::fmt::Display) -> CliError {
+    CliError::new(code::LOG_TILE_MISSING, format!("the log does not have `{file}`"))
 }
 
 pub(super) fn read_policy(path: &Path) -> Result<Policy, CliError> {

@@ -6,16 +6,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::code;
-use countersign_client::LogSource;
+use countersign_log::repair;
 use countersign_log::repair::{Help, Left, Made, Mended, Repaired, Was, remove_partial};
-use countersign_log::{Source, repair};
 use countersign_store::{StoreError, durable};
 use countersign_tlog::TlogProof;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
 use serde::Serialize;
 
 use super::fsck::{kept, newest_policy};
-use super::mirror::{Belief, BeliefArgs, location};
+use super::mirror::{Belief, BeliefArgs};
+use super::source::source;
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
@@ -40,7 +40,7 @@ pub(crate) struct RepairArgs {
     dir: PathBuf,
     #[command(flatten)]
     belief: BeliefArgs,
-    /// A mirror of the log to take from what is nowhere else: its URL or folder
+    /// A mirror of the log to take from what is nowhere else: its URL, s3://BUCKET/PREFIX, or its folder
     #[arg(long, value_name = "SOURCE")]
     from: Option<String>,
     /// If the log is whole then, remove the partial tiles and bundles of earlier sizes whose full ones are there, as
@@ -151,8 +151,8 @@ pub(crate) fn run(args: &RepairArgs, site: &Site) -> Result<ExitCode, CliError> 
             (args.dir.join("log"), Belief::Policy(policy))
         }
     };
-    let source = args.from.as_deref().map(location).transpose()?.map(|location| LogSource::new(&location));
-    help.source = source.as_ref().map(|source| source as &dyn Source);
+    let source = args.from.as_deref().map(source).transpose()?;
+    help.source = source.as_deref();
     let repaired = repair(&public, belief.trust(site.now), &help).map_err(|error| {
         let error = CliError::from(error);
         if error.fix.is_some() {
