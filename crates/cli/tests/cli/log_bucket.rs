@@ -90,6 +90,8 @@ fn a_front_end_passes_on_what_it_is_sent() {
     assert_eq!(refusal(marked), code(503, code::LOG_BUSY));
     let marked = leader.connect().send("POST", "/add", "countersign-forwarded: 1\r\n", b"third");
     assert_eq!(marked.index(), 3);
+    let again = front.connect().post("/add", b"third");
+    assert_eq!(again.index(), 3);
     // `log add` knows no difference.
     let file = place.lab.path("note.txt");
     fs::write(&file, "a note").unwrap();
@@ -103,6 +105,33 @@ fn a_front_end_passes_on_what_it_is_sent() {
     // The front end ends without a word, and the leader stays.
     front.terminate();
     assert_eq!(leader.connect().post("/add", b"fifth").index(), 5);
+}
+
+/// Each address has its share, at whichever process it submits; a front end has no share of its own.
+#[test]
+fn submissions_are_counted_where_they_come_in() {
+    let Some(place) = Place::new() else { return };
+    let few = ["--per-address", "2"];
+    let leader = place.member(&few);
+    leader.leads();
+    let (front, limited) = (place.member(&[]), place.member(&few));
+    front.follows(&leader);
+    limited.follows(&leader);
+    let mut http = front.connect();
+    for number in 0..30u64 {
+        assert_eq!(http.post("/add", format!("entry {number}").as_bytes()).index(), number);
+    }
+    for (member, header) in [(&leader, ""), (&limited, ""), (&leader, "countersign-forwarded: 1\r\n")] {
+        let mut http = member.connect();
+        let mut send = || http.send("POST", "/add", header, b"entry 0");
+        let refused = (0..30).map(|_| send()).find(|answer| answer.status != 200).unwrap();
+        assert_eq!((refused.status, refused.header("retry-after").is_some()), (429, true));
+    }
+    let (mine, theirs) = (
+        limited.metric("countersign_log_forwarded_total"),
+        leader.metric("countersign_log_duplicates_total"),
+    );
+    assert!(mine.unwrap() < 30 && theirs.unwrap() > 0, "{mine:?} {theirs:?}");
 }
 
 #[test]

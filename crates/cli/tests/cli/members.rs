@@ -69,7 +69,7 @@ impl Place {
     }
 
     /// Starts a process, and waits until it listens. It takes over from who has given the lead back, or was silent for
-    /// much longer than a test takes, if `more` does not say otherwise.
+    /// longer than a busy machine makes somebody be, if `more` does not say otherwise.
     pub(crate) fn member(&self, more: &[&str]) -> Member {
         self.member_at(&self.server.endpoint(), more)
     }
@@ -90,7 +90,7 @@ impl Place {
     fn run(&self, endpoint: &str, more: &[String]) -> Running {
         let address = free_address();
         let url = format!("http://{address}");
-        let mut all = vec!["--advertise", &url, "--takeover-after", "600", "--admit", "any"];
+        let mut all = vec!["--advertise", &url, "--takeover-after", "10", "--admit", "any"];
         // What is asked for counts, and nothing is nothing.
         for pair in more.chunks(2) {
             match all.iter().position(|known| *known == pair[0]) {

@@ -59,7 +59,10 @@ impl Door {
 
     async fn submit(&self, site: &Site, request: Request) -> Result<Response, Refusal> {
         self.check(site.admits)?;
-        site.limit.count(&request, (site.clock)())?;
+        // Counted where it came in.
+        if !site.front.as_ref().is_some_and(|front| front.has_passed_on(&request)) {
+            site.limit.count(&request, (site.clock)())?;
+        }
         let Some(line) = site.line.get() else { return self.pass_on(site, request).await };
         match self {
             Self::Add => add(site, line, request).await,

@@ -24,7 +24,8 @@ use super::told::{LogEvent, Tell};
 pub(super) const MAX_FORWARDS: usize = 64;
 /// Largest answer of a leader, in bytes: an entry in base64 and its proof.
 const MAX_ANSWER_BYTES: u64 = 1024 * 1024;
-/// Header of a submission that was passed on.
+/// Header of a submission that was passed on. Its value is the secret of the log's processes, so that strangers are
+/// counted as such.
 const MARK: &str = "countersign-forwarded";
 /// What a log's server answers to a submission.
 const STATUSES: [u16; 10] = [200, 201, 400, 403, 408, 409, 413, 429, 500, 503];
@@ -35,8 +36,9 @@ pub(super) fn is_forwarded(request: &Request) -> bool {
 }
 
 /// What this process knows of the one that leads.
-#[derive(Debug)]
 pub(super) struct Front {
+    /// What all processes of this log know.
+    secret: String,
     known: Mutex<Known>,
     turns: Arc<Semaphore>,
     epoch: AtomicU64,
@@ -71,9 +73,11 @@ pub(super) struct Turn {
     _turn: OwnedSemaphorePermit,
 }
 
-impl Default for Front {
-    fn default() -> Self {
+impl Front {
+    /// Of processes that know this.
+    pub(super) fn new(secret: String) -> Self {
         Self {
+            secret,
             known: Mutex::default(),
             turns: Arc::new(Semaphore::new(MAX_FORWARDS)),
             epoch: AtomicU64::new(0),
@@ -81,9 +85,12 @@ impl Default for Front {
             forwarded: AtomicU64::new(0),
         }
     }
-}
 
-impl Front {
+    /// Whether a process of this log has passed this on, which has counted it for the address that it came from.
+    pub(super) fn has_passed_on(&self, request: &Request) -> bool {
+        request.headers().get(MARK).is_some_and(|value| value.as_bytes() == self.secret.as_bytes())
+    }
+
     /// Takes in what the storage says, and tells the operator of a change.
     pub(super) fn see(&self, seen: &Seen, tell: &Tell) {
         let mut known = self.known();
@@ -152,7 +159,10 @@ impl Front {
     /// What the leader answers. Nothing is judged here: it is the leader's to do.
     pub(super) async fn forward(&self, turn: Turn, path: String, body: Held) -> Result<Response, Refusal> {
         self.forwarded.fetch_add(1, Relaxed);
-        let task = tokio::task::spawn_blocking(move || turn.leader.ask(&path, &body.bytes));
+        let task = tokio::task::spawn_blocking({
+            let secret = self.secret.clone();
+            move || turn.leader.ask(&path, &secret, &body.bytes)
+        });
         match task.await.map_err(|_| Refusal::stopped())? {
             Ok(answer) => given(answer),
             Err(FetchError::PathUnsafe { .. }) => Err(Refusal::nameless()),
@@ -166,10 +176,10 @@ impl Leader {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, path: &str, body: &[u8]) -> Result<Answer, FetchError> {
+    fn ask(&self, path: &str, secret: &str, body: &[u8]) -> Result<Answer, FetchError> {
         let kept = self.idle().pop();
         let transport = kept.unwrap_or_else(|| HttpTransport::new(&self.base));
-        let answer = transport.post_marked(path, Some((MARK, "1")), body, MAX_ANSWER_BYTES)?;
+        let answer = transport.post_marked(path, Some((MARK, secret)), body, MAX_ANSWER_BYTES)?;
         self.idle().push(transport);
         Ok(answer)
     }

@@ -131,12 +131,12 @@ pub fn serve_shared_log(
     listening: Listening,
     until: Until,
 ) -> Result<(), ServeLogError> {
-    let SharedLogParts { candidate, look, public, key, service } = parts;
+    let SharedLogParts { candidate, look, public, key, secret, service } = parts;
     let budget = Budget::default();
     let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
     let site = Arc::new(Site {
         line: OnceLock::new(),
-        front: Some(Front::default()),
+        front: Some(Front::new(secret)),
         key,
         reads: Reads::objects(Arc::clone(&public), budget.clone()),
         budget,

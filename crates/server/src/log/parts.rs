@@ -36,6 +36,9 @@ pub struct SharedLogParts {
     pub public: Arc<dyn Objects>,
     /// The log's key.
     pub key: VerifierKey,
+    /// What the processes of this log alone know. It goes to the leader with a submission that is passed on, and stands
+    /// in a header.
+    pub secret: String,
     /// The rest.
     pub service: LogService,
 }

@@ -35,18 +35,22 @@ const RENEW: Duration = Duration::from_secs(3600);
 /// the log admits. An entry is durable when it is acknowledged. Never restore the folder from a backup that is older
 /// than what the log has signed.
 ///
-/// In a bucket of an S3-compatible server, any number of processes on any machines serve one log, with the same key. One of
-/// them leads: it takes entries in, and signs. The others serve what is published, pass submissions on to it, and one of them takes
-/// over within seconds when it is gone. What each one is, is said on standard error. Credentials and server are
-/// read from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL and
-/// AWS_CA_BUNDLE. A server whose conditional writes are not atomic is refused.
+/// In a bucket of an S3-compatible server, any number of processes on any machines serve one log, with the same key.
+/// One of them leads: it takes entries in, and signs. The others serve what is published and pass submissions on to it,
+/// and one of them takes over within seconds when it is gone. Standard error says what this process is. Credentials
+/// and server are read from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL
+/// and AWS_CA_BUNDLE. A server whose conditional writes are not atomic is refused.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  countersign log serve ./log --origin log.example.com --listen 127.0.0.1:8080 --admit rekor\n  countersign log serve ./log --listen 127.0.0.1:8080 --witness 'witness.example/w1+1a2b3c4d+BAA... https://witness.example'\n  countersign log serve s3://transparency/log --keys ./keys --origin log.example.com --listen 127.0.0.1:8080 --advertise https://log-1.example.com"
-)]
+#[command(after_help = "Examples:
+  countersign log serve ./log --origin log.example.com --admit rekor \\
+      --listen 127.0.0.1:8080
+  countersign log serve ./log --listen 127.0.0.1:8080 \\
+      --witness 'witness.example/w1+1a2b3c4d+BAA... https://witness.example'
+  countersign log serve s3://logs/main --keys ./keys --listen 127.0.0.1:8080 \\
+      --advertise https://log-1.example.com")]
 pub(crate) struct ServeArgs {
     /// The log's folder, or s3://BUCKET/PREFIX
-    #[arg(value_name = "DIR|s3://BUCKET/PREFIX")]
+    #[arg(value_name = "LOG")]
     place: PathBuf,
     /// Address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
@@ -83,6 +87,7 @@ pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
         look: log.look,
         public: Arc::new(log.bucket),
         key: log.key,
+        secret: log.secret,
         service: args.service(log.admits, log.policy, site),
     };
     let served = serve_shared_log(parts, listening, Until::Interrupted);

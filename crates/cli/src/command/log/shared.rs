@@ -1,12 +1,13 @@
 //! A log in a bucket, which several machines share: its place there, and this machine's cache for it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use countersign_base::code;
-use countersign_bucket::{Bucket, BucketUrl, Settings};
+use countersign_bucket::{Bucket, BucketError, BucketUrl, Settings};
 use countersign_client::BaseUrl;
 use countersign_crypto::sha256;
 use countersign_log::{Candidate, LogKey, SharedPlace};
@@ -21,6 +22,10 @@ use crate::site::Site;
 
 /// What a place in a bucket begins with.
 const SCHEME: &str = "s3://";
+/// What the log's processes know each other by.
+const SECRET: &str = ".countersign/front-ends";
+/// Longest such secret.
+const MAX_SECRET_BYTES: usize = 128;
 /// What the log takes.
 const ADMITS: &str = ".countersign/admits";
 /// Silence of the leader after which another process takes over, in seconds.
@@ -30,7 +35,7 @@ const MAX_TAKEOVER_SECONDS: u32 = 3600;
 /// How often a process looks who leads, in that time.
 const LOOKS: u32 = 10;
 /// It looks at least that often: a lead that is given back is to be taken soon.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(3);
 /// Caches of one log on one machine: as many processes can serve it from here without a folder of their own.
 const MAX_CACHES: u32 = 16;
 /// Largest file of root certificates.
@@ -76,6 +81,7 @@ pub(super) struct SharedLog {
     pub(super) look: Duration,
     pub(super) bucket: Bucket,
     pub(super) key: VerifierKey,
+    pub(super) secret: String,
     pub(super) admits: Admits,
     pub(super) policy: Option<Policy>,
     pub(super) conflict: Conflict,
@@ -101,7 +107,7 @@ pub(super) fn bucket_url(place: &Path) -> Result<Option<BucketUrl>, CliError> {
 pub(super) fn settings() -> Result<Settings, CliError> {
     let read = |path: &str| {
         let found = durable::read(Path::new(path), MAX_ROOTS_BYTES).map_err(std::io::Error::other)?;
-        found.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        found.ok_or_else(|| ErrorKind::NotFound.into())
     };
     Ok(Settings::from_environment(|name| std::env::var(name).ok(), read)?)
 }
@@ -118,7 +124,7 @@ impl SharedLog {
             url.parse::<BaseUrl>()?;
         }
         let (cache, lock) = cache(url, args.cache.as_deref())?;
-        let bucket = Bucket::open(url, &settings()?)?;
+        let bucket = Bucket::open(url, &settings()?).map_err(unopened)?;
         let (leader, checkpoint) = (bucket.cell(SharedPlace::LEADER)?, bucket.cell(SharedPlace::CHECKPOINT)?);
         // A second machine is given the key of the first; made anew, it would be another log's.
         let key = local.open_key(None, leader.load()?.is_none(), site)?;
@@ -126,6 +132,7 @@ impl SharedLog {
         check_published(&bucket, &key)?;
         let policy = local.policy(&key)?;
         let admits = settle(&bucket, ADMITS, &format!("{url}/{ADMITS}"), asked, Admit::Metadata)?;
+        let secret = secret(&bucket)?;
         let takeover = Duration::from_secs(args.takeover_after.unwrap_or(TAKEOVER_SECONDS).into());
         let place = SharedPlace {
             objects: Arc::new(bucket.clone()),
@@ -139,6 +146,7 @@ impl SharedLog {
             look: LOOK.min(takeover / LOOKS),
             bucket,
             key: verifier,
+            secret,
             admits: admits.admits(),
             policy,
             conflict: Conflict { place: url.to_string(), takeover },
@@ -163,6 +171,49 @@ impl Conflict {
         );
         CliError::new(error.code, what).fix(fix)
     }
+}
+
+/// Why a bucket cannot be written to, and what a person can do about it.
+fn unopened(error: BucketError) -> CliError {
+    let kind = match &error {
+        BucketError::Store(StoreError::Io { source, .. }) => Some(source.kind()),
+        _ => None,
+    };
+    let told = CliError::from(error);
+    match kind {
+        Some(ErrorKind::NotFound) => told
+            .fix("make the bucket; or see whether AWS_ENDPOINT_URL and AWS_REGION are those of its server"),
+        Some(ErrorKind::PermissionDenied) => told
+            .fix("see whether the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may get, put and list"),
+        _ => told,
+    }
+}
+
+/// What all processes of this log know, drawn by the first of them: it is read from the private part of the bucket.
+fn secret(bucket: &Bucket) -> Result<String, CliError> {
+    let found = match bucket.get(SECRET)? {
+        Some(bytes) => bytes,
+        None => {
+            let [Ok(first), Ok(second)] = [getrandom::u64(), getrandom::u64()] else {
+                return Err(CliError::new(code::INTERNAL_ERROR, "the system gives no random numbers"));
+            };
+            let drawn = format!("{first:016x}{second:016x}").into_bytes();
+            match bucket.put_if_absent(SECRET, &drawn) {
+                Ok(_) => drawn,
+                // Another process was first.
+                Err(StoreError::Different { .. }) => bucket.get(SECRET)?.unwrap_or_default(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    let found = String::from_utf8(found).ok();
+    let good = |text: &String| {
+        (1..=MAX_SECRET_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    found.filter(good).ok_or_else(|| {
+        let what = format!("`{}/{SECRET}` is not what `log serve` wrote there", bucket.url());
+        CliError::new(code::LOG_STORAGE_CORRUPT, what)
+    })
 }
 
 /// Refuses a place where another log is published.
