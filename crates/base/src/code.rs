@@ -201,6 +201,7 @@ codes! {
     PUBLISH_PRODUCT_EXISTS = "publish-product-exists", Usage, "the product exists already";
     PUBLISH_PRODUCT_UNKNOWN = "publish-product-unknown", Usage, "the repository has no such product";
     PUBLISH_VERSION_EXISTS = "publish-version-exists", Usage, "that version is released already";
+    PUBLISH_VERSION_UNKNOWN = "publish-version-unknown", Usage, "that version is not released";
     PUBLISH_THRESHOLD_NOT_MET = "publish-threshold-not-met", Usage, "too few have signed this, or too few keys are at hand to sign it";
     PROPOSAL_STALE = "proposal-stale", Refused, "the proposal builds on metadata that is no longer the newest";
     PROPOSAL_EXPIRED = "proposal-expired", Refused, "the proposal has expired";

@@ -20,6 +20,10 @@ use countersign_verify::VerifyError;
 
 use crate::trust::ROTATED;
 
+/// What to do about a proposal that is not what its maker made.
+pub(crate) const GET_IT_AGAIN: &str = "get the proposal again from who made it, and compare the digest that \
+                                       `countersign proposal show` prints there";
+
 /// A publication that did not happen; a variant a rule. Clients still see what they saw before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -212,6 +216,12 @@ pub enum PublishError {
         /// What is wrong.
         reason: String,
     },
+    /// No proposal is where one was named.
+    #[error("there is no proposal in {}", shown(.path))]
+    ProposalMissing {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The metadata that a proposal builds on does not verify.
     #[error("{} does not verify, which the proposal builds on", shown(.path))]
     ProposalBase {
@@ -225,6 +235,8 @@ pub enum PublishError {
     ApprovalInvalid {
         /// What is wrong, safe on a terminal.
         what: String,
+        /// What to do about it.
+        fix: &'static str,
     },
     /// Somebody who signed a proposal has lost their say since, by which it is stale too.
     #[error("{} has signed it and has no say in `{}` any more; {stale}", escape(.name), escape(.role))]
@@ -388,7 +400,8 @@ impl Explain for PublishError {
             Self::ProposalUsage { .. } | Self::ProposerUnnamed { .. } | Self::AdvisoryMalformed { .. } => {
                 code::USAGE
             }
-            Self::VersionUnknown { .. } => code::INSTALL_VERSION_UNKNOWN,
+            Self::VersionUnknown { .. } => code::PUBLISH_VERSION_UNKNOWN,
+            Self::ProposalMissing { .. } => code::FILE_NOT_FOUND,
             Self::ProposalMalformed { .. } => code::PROPOSAL_MALFORMED,
             Self::ProposalBase { .. } | Self::ApprovalInvalid { .. } | Self::ApproverRemoved { .. } => {
                 code::APPROVAL_INVALID
@@ -465,6 +478,14 @@ impl Explain for PublishError {
             }
             Self::ProposerUnnamed { signers, .. } => {
                 Some(format!("name them with `--by NAME`; the signers are {}", people(signers)))
+            }
+            Self::ApprovalInvalid { fix, .. } => Some((*fix).to_owned()),
+            Self::ProposalBase { .. } => Some(GET_IT_AGAIN.to_owned()),
+            Self::ProposalMissing { .. } => {
+                Some("name the folder that `countersign propose` made, or a copy of it".to_owned())
+            }
+            Self::VersionUnknown { .. } => {
+                Some("name a version that the repository lists; `countersign list` shows them".to_owned())
             }
             Self::ApproverRemoved { .. } => Some(
                 "make it again with `countersign proposal rebase`, and have those sign it who still have a say"

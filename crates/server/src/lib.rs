@@ -65,6 +65,8 @@ pub enum ServeError {
 impl Explain for ServeError {
     fn code(&self) -> Code {
         match self {
+            // No address at all: that is no outage.
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::InvalidInput => code::USAGE,
             Self::Listen { .. } | Self::System(_) => code::SERVE_FAILED,
             Self::NoRepository { .. } => code::PUBLISH_REPO_MISSING,
             Self::Witness(error) => error.code(),

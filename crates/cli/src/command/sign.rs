@@ -159,7 +159,7 @@ fn has_signed(proposal: &mut Proposal, public: &PublicKey) -> Result<bool, CliEr
     let mut has_say = false;
     let outcome = proposal.sign_each(public, &mut |_| {
         has_say = true;
-        Err(PublishError::ApprovalInvalid { what: "it is signed already".to_owned() })
+        Err(PublishError::ApprovalInvalid { what: "it is signed already".to_owned(), fix: "" })
     });
     match outcome {
         Err(error) if !has_say => Err(error.into()),

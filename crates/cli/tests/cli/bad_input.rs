@@ -74,12 +74,18 @@ fn publishing_commands_refuse_what_is_not_there() {
     refuse("renew %repo --keys %none", code::KEY_NOT_FOUND);
 
     refuse("serve %none --listen 127.0.0.1:0", code::PUBLISH_REPO_MISSING);
-    refuse("serve %repo --listen nowhere", code::SERVE_FAILED);
+    refuse("serve %repo --listen nowhere", code::USAGE);
+    refuse("serve %repo --listen 192.0.2.1:80", code::SERVE_FAILED);
+    refuse("sign %none --key %keys/node-1.key", code::FILE_NOT_FOUND);
+    refuse("proposal show %none", code::FILE_NOT_FOUND);
+    refuse("publish %repo %none --keys %keys", code::FILE_NOT_FOUND);
+    refuse("propose yank %repo node 9.9.9 --reason x --out %new", code::PUBLISH_VERSION_UNKNOWN);
     refuse("log fsck %none", code::PUBLISH_REPO_MISSING);
     refuse("log fsck %repo/log --vkey nonsense", code::USAGE);
     refuse("witness serve %new --listen 127.0.0.1:0 --unencrypted", code::USAGE);
     refuse("witness serve %new --name w.example --listen 127.0.0.1:0", code::KEY_PASSPHRASE_MISSING);
-    refuse("witness serve %new --name w.example --listen nowhere --unencrypted", code::SERVE_FAILED);
+    refuse("witness serve %new --name w.example --listen nowhere --unencrypted", code::USAGE);
+    refuse("witness serve %new --name w+1 --listen 127.0.0.1:0 --unencrypted", code::USAGE);
     let witness = "witness serve %new --name w.example --listen 127.0.0.1:0 --unencrypted";
     refuse(&format!("{witness} --log nonsense"), code::USAGE);
     refuse(&format!("{witness} --logs %none"), code::FILE_NOT_FOUND);

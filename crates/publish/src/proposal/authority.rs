@@ -335,7 +335,9 @@ impl<'a> Authority<'a> {
         let key = short(&countersign_tuf::metadata::key_id(key));
         let what =
             format!("the key {key} has no say in this proposal; signatures that are missing: {missing}");
-        PublishError::ApprovalInvalid { what }
+        let fix =
+            "sign with a key of somebody who is named; `countersign proposal show` tells who may sign what";
+        PublishError::ApprovalInvalid { what, fix }
     }
 }
 

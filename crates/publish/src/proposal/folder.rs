@@ -89,7 +89,7 @@ impl Folder {
             Ok(kind) if kind.is_dir() => {}
             Ok(_) => return Err(malformed(&self.0, "it is not a folder")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(malformed(&self.0, "it is not there"));
+                return Err(PublishError::ProposalMissing { path: self.0.clone() });
             }
             Err(error) => return Err(StoreError::io("read", &self.0)(error).into()),
         }

@@ -9,6 +9,10 @@ use countersign_verify::extension::{HOLDERS, is_holder};
 use super::intent::Member;
 use crate::error::PublishError;
 
+/// What [`is_holder`] takes.
+pub(super) const NAMING: &str = "a proposer or holder is named by 1 to 64 printable ASCII characters, without commas, \
+                                 semicolons, quotes, brackets, and spaces at its ends or two in a row";
+
 /// Writes the holders of `new` into the members of a file's `x-countersign`, and drops those of keys that are neither
 /// among `new` nor among `staying`, the ids of keys that the file goes on to list.
 ///
@@ -23,8 +27,7 @@ pub(crate) fn set_holders(
     holders.retain(|keyid, _| staying.contains(keyid));
     for member in new {
         if !is_holder(&member.holder) {
-            let reason = "a holder is named by at most 64 printable ASCII characters";
-            return Err(PublishError::ProposalUsage { reason });
+            return Err(PublishError::ProposalUsage { reason: NAMING });
         }
         holders.insert(key_id(&member.key), Json::from(member.holder.as_str()));
     }

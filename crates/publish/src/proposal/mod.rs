@@ -53,7 +53,7 @@ use self::folder::{Folder, check_exactly, files, malformed};
 use self::plan::{make, touched};
 use self::statement::{Base, MAX_STATEMENT_BYTES, Statement};
 use crate::current::Current;
-use crate::error::PublishError;
+use crate::error::{GET_IT_AGAIN, PublishError};
 use crate::expiry::Expiries;
 use crate::layout::{Layout, proof_path};
 use crate::staging::digest_file;
@@ -116,10 +116,11 @@ impl Proposal {
         let path = folder.statement();
         let statement = Statement::parse(&bytes).map_err(|reason| malformed(&path, &reason))?;
         if statement.created > now.plus_seconds(MAX_CLOCK_SKEW_SECONDS) {
-            return Err(invalid(format!(
-                "the proposal says it was made on {}, and this machine's clock says {now}",
-                statement.created
-            )));
+            let made = statement.created;
+            let what =
+                format!("the proposal says it was made on {made}, and this machine's clock says {now}");
+            let fix = "set the clock right, of this machine or of the one that made the proposal";
+            return Err(PublishError::ApprovalInvalid { what, fix });
         }
         let old = read_old(&folder, &statement, now)?;
         let plan = make(&statement, &old, &Expiries::default()).map_err(|error| does_not_follow(&error))?;
@@ -390,7 +391,7 @@ fn read_approvals(folder: &Folder) -> Result<Vec<Approval>, PublishError> {
 
 /// What does not hold in a proposal.
 fn invalid(what: String) -> PublishError {
-    PublishError::ApprovalInvalid { what }
+    PublishError::ApprovalInvalid { what, fix: GET_IT_AGAIN }
 }
 
 /// The intent cannot be carried out on the metadata that the proposal has.

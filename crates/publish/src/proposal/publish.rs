@@ -226,10 +226,9 @@ fn check_repository(proposal: &Proposal, anchor: Anchor) -> Result<(), PublishEr
     if proposal.statement.repository == anchor {
         return Ok(());
     }
-    Err(invalid(format!(
-        "the proposal is for the repository {}, and this is {anchor}",
-        proposal.statement.repository
-    )))
+    let meant = proposal.statement.repository;
+    let what = format!("the proposal is for the repository {meant}, and this is {anchor}");
+    Err(PublishError::ApprovalInvalid { what, fix: "name the repository that the proposal was made for" })
 }
 
 /// Judges a proposal by the repository as it stands, and gives its new files with the signatures that count.
@@ -286,7 +285,9 @@ fn sign_again(
         // Somebody thinks that they have approved it, and have not.
         (Err(PublishError::ApprovalsMissing { .. }), Some(bad)) => {
             let (name, role) = (escape(&bad.name), escape(&bad.role));
-            Err(invalid(format!("the signature of {name} on {role} does not count: {}", bad.reason)))
+            let what = format!("the signature of {name} on {role} does not count: {}", bad.reason);
+            let fix = "let them sign it again, on a copy of this proposal, or let another sign who may";
+            Err(PublishError::ApprovalInvalid { what, fix })
         }
         (outcome, _) => outcome.map(|()| drafts),
     }

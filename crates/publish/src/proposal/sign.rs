@@ -8,10 +8,10 @@ use countersign_keys::OpenedKey;
 use countersign_keys::usage::{Purpose, Recorded, UsageLog};
 use countersign_store::durable;
 
+use super::Proposal;
 use super::approval::Approval;
 use super::authority::Authority;
 use super::folder::{MODE, malformed};
-use super::{Proposal, invalid};
 use crate::error::PublishError;
 use crate::keyring::Shared;
 
@@ -77,12 +77,13 @@ impl Proposal {
             let Some(keyid) = authority.keyid(role, key) else { continue };
             let signer = signer(role)?;
             if signer.public_key() != key {
-                return Err(invalid(format!("the signer has another key than {key}")));
+                return Err(signer_fault(format!("the signer has another key than {key}")));
             }
             let mut signed = draft.clone();
             signed.sign_as(&keyid, &*signer)?;
             let signature = signed.signatures().find(|(id, _)| *id == keyid).map(|(_, bytes)| bytes.to_vec());
-            let signature = signature.ok_or_else(|| invalid("the signer made no signature".to_owned()))?;
+            let signature =
+                signature.ok_or_else(|| signer_fault("the signer made no signature".to_owned()))?;
             made.push(Approval::new(self.digest, role, &keyid, &signature));
         }
         if made.is_empty() {
@@ -100,11 +101,11 @@ impl Proposal {
     /// `approval-invalid` if it is another proposal.
     pub fn merge(&mut self, other: &Self) -> Result<usize, PublishError> {
         if other.digest != self.digest {
-            return Err(invalid(format!(
-                "{} is another proposal than {}",
-                escape(&other.path().to_string_lossy()),
-                escape(&self.path().to_string_lossy())
-            )));
+            let shown = |one: &Self| escape(&one.path().to_string_lossy());
+            let what = format!("{} is another proposal than {}", shown(other), shown(self));
+            let fix =
+                "merge copies of one proposal; what is signed is its digest, which `proposal show` prints";
+            return Err(PublishError::ApprovalInvalid { what, fix });
         }
         let authority = Authority::new(&self.old, &self.drafts)?;
         let good = |approval: &&Approval| approval.check(self.digest, &self.drafts, &authority).is_ok();
@@ -133,5 +134,13 @@ impl Proposal {
         }
         self.count()?;
         self.write_summary()
+    }
+}
+
+/// A signer that does not do what it should.
+fn signer_fault(what: String) -> PublishError {
+    PublishError::ApprovalInvalid {
+        what,
+        fix: "check which key the token, the agent or the key service holds",
     }
 }

@@ -11,6 +11,7 @@ use countersign_crypto::sha256;
 use countersign_verify::extension::is_holder;
 use serde::{Deserialize, Serialize};
 
+use super::holders::NAMING;
 use super::intent::Intent;
 use super::text;
 use crate::error::PublishError;
@@ -101,7 +102,7 @@ impl<'a> ProposedBy<'a> {
 
 fn fault(proposer: &str, why: &str, days: bool) -> Option<&'static str> {
     if !is_holder(proposer) {
-        return Some("a proposer is named by 1 to 64 printable ASCII characters");
+        return Some(NAMING);
     }
     if why.len() > MAX_WHY_BYTES {
         return Some("the reason is longer than 1000 bytes");

@@ -336,7 +336,7 @@ fn a_yanked_version_is_not_chosen_and_says_why() {
         let (product, version) = (PRODUCT.parse().unwrap(), version.parse().unwrap());
         Intent::Yank(YankIntent { product, version, reason: "it eats \u{1b}[31mfiles".to_owned() })
     };
-    assert_eq!(code(site.propose(&yank("9.0.0"), "bob")), "install-version-unknown");
+    assert_eq!(code(site.propose(&yank("9.0.0"), "bob")), "publish-version-unknown");
     let mut proposal = site.propose(&yank("1.1.0"), "bob").unwrap();
     let summary = proposal.summary(site.now).unwrap();
     assert_eq!(summary.roles[0].changes, ["removes nothing", "takes 1.1.0 back: it eats \\u{1b}[31mfiles"]);

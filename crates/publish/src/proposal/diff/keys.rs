@@ -310,7 +310,11 @@ fn ended(differences: &mut Differences<'_>) -> Vec<String> {
     for id in differences.names(&[EXTENSION, ENDED]) {
         let at = [EXTENSION, ENDED, id.as_str()];
         if let (None, Some(Json::String(why))) = differences.at(&at) {
-            lines.push(format!("ends the key {}, which cannot come back: {}", escape(&id), escape(why)));
+            let holder = differences.at(&[EXTENSION, HOLDERS, &id]);
+            let holder = holder.0.or(holder.1).and_then(Json::as_str);
+            let whose = holder.map_or_else(String::new, |name| format!(" of {}", escape(name)));
+            let id = short(&escape(&id));
+            lines.push(format!("ends the key {id}{whose} for ever: {}", escape(why)));
             differences.take(&at);
         }
     }
