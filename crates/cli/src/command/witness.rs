@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use countersign_base::text::escape;
 use countersign_base::{Timestamp, code};
-use countersign_crypto::{Algorithm, Signer};
+use countersign_crypto::{Algorithm, SEED_BYTES, SecretKey, Signer};
 use countersign_keys::{KeyDir, KeyInfo, NewKey, Stage};
 use countersign_log::witness::Rate;
 use countersign_log::{LogList, Witness};
 use countersign_server::{Hangup, Listening, Until, WitnessService, serve_witness};
+use countersign_store::{RealDisk, durable};
 use countersign_tlog::VerifierKey;
 use serde_json::json;
 
@@ -26,6 +28,14 @@ use crate::site::{self, Site};
 /// File names of the witness's keys in its folder.
 const KEY: &str = "witness";
 const POST_QUANTUM_KEY: &str = "witness-ml-dsa-44";
+/// Who its keys are of, in their files: C2SP names can hold what the name of a holder cannot.
+const HOLDER: &str = "witness";
+/// File with the name that the witness cosigns under, in its folder.
+const NAME: &str = "name";
+/// Longest such file, in bytes.
+const MAX_NAME_BYTES: u64 = 1024;
+/// Permission bits of that file, which is no secret.
+const NAME_MODE: u32 = 0o644;
 /// Folder of what the witness has seen, in its folder.
 const STATE: &str = "state";
 /// How often the list of logs is looked at.
@@ -183,22 +193,9 @@ fn signers(
     passphrases: &mut Passphrases,
     site: &Site,
 ) -> Result<(String, Vec<Box<dyn Signer>>), CliError> {
-    let held = keys.list()?.into_iter().filter(|key| key.stage == Stage::Witness);
-    let (mut found, mut name): (Vec<KeyInfo>, _) = (held.collect(), args.name.clone());
-    if let Some(key) = found.first() {
-        if name.is_some_and(|name| name != key.holder) {
-            return Err(CliError::new(
-                code::USAGE,
-                format!("the witness in {} is called {}", args.dir.display(), key.holder),
-            )
-            .fix("leave --name out, or name another folder for another witness"));
-        }
-        name = Some(key.holder.clone());
-    }
-    let name = name.ok_or_else(|| {
-        CliError::new(code::USAGE, "a new witness needs a name")
-            .fix("--name witness.example/w1, a URL without scheme that is yours")
-    })?;
+    let mut found: Vec<KeyInfo> =
+        keys.list()?.into_iter().filter(|key| key.stage == Stage::Witness).collect();
+    let (name, is_new) = name(args)?;
     let wanted = [
         (KEY, Algorithm::Ed25519, found.is_empty()),
         (POST_QUANTUM_KEY, Algorithm::MlDsa44, {
@@ -207,8 +204,12 @@ fn signers(
     ];
     for (file, algorithm, is_wanted) in wanted {
         if is_wanted {
-            found.push(make(keys, file, algorithm, &name, args, passphrases, site)?);
+            found.push(make(keys, file, algorithm, args, passphrases, site)?);
         }
+    }
+    if is_new {
+        let path = args.dir.join(NAME);
+        durable::write_atomic(&RealDisk, &path, format!("{name}\n").as_bytes(), NAME_MODE)?;
     }
     found.sort_by_key(|key| key.public.algorithm() == Algorithm::MlDsa44);
     let open = |key: &KeyInfo| keys.signer(key, passphrases.asker(), site.now);
@@ -216,11 +217,39 @@ fn signers(
     Ok((name, signers))
 }
 
+/// The name that the witness has, or gets now and for ever; and whether it is a new one.
+fn name(args: &ServeArgs) -> Result<(String, bool), CliError> {
+    let path = args.dir.join(NAME);
+    let held = durable::read(&path, MAX_NAME_BYTES)?.map(String::from_utf8).transpose();
+    let held = held.map_err(|error| {
+        CliError::new(code::KEY_MALFORMED, format!("{} is not the name of a witness", path.display()))
+            .because(error)
+    })?;
+    let held = held.map(|name| name.trim_end_matches('\n').to_owned());
+    match (held, &args.name) {
+        (Some(held), Some(name)) if held != *name => {
+            let what = format!("the witness in {} is called {}", args.dir.display(), escape(&held));
+            Err(CliError::new(code::USAGE, what)
+                .fix("leave --name out, or name another folder for another witness"))
+        }
+        (Some(held), _) => Ok((held, false)),
+        (None, None) => Err(CliError::new(code::USAGE, "a new witness needs a name")
+            .fix("--name witness.example/w1, a URL without scheme that is yours")),
+        (None, Some(name)) => {
+            // A vkey of any key shows whether the name can stand in one: before a key is made.
+            let any = SecretKey::from_seed(Algorithm::Ed25519, &[1; SEED_BYTES])?;
+            VerifierKey::for_witness(name, any.public_key()).map_err(|error| {
+                CliError::new(code::USAGE, "a witness cannot have that name").because(error)
+            })?;
+            Ok((name.clone(), true))
+        }
+    }
+}
+
 fn make(
     keys: &KeyDir,
     file: &str,
     algorithm: Algorithm,
-    holder: &str,
     args: &ServeArgs,
     passphrases: &mut Passphrases,
     site: &Site,
@@ -230,7 +259,7 @@ fn make(
         name: file,
         stage: Stage::Witness,
         product: None,
-        holder,
+        holder: HOLDER,
         algorithm,
         expires: None,
         cadence_days: None,

@@ -363,3 +363,34 @@ fn l03_a_the_list_of_logs_is_read_again() {
     hear("1 logs of the list are left out, the first on line 2");
     assert_eq!(witness.add(&scene.request(&scene.log, 9, 10)).status, 404, "the new list has another origin");
 }
+
+/// C2SP lets a witness be called what no holder of a key can be; the name is kept beside the keys.
+#[test]
+fn a_witness_keeps_any_name_that_a_vkey_can_carry() {
+    let lab = Lab::new();
+    let name = format!("witness.example/(one);{}", "x".repeat(80));
+    let first_lines = |more: &[&str]| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
+            .env_clear()
+            .args(["witness", "serve"])
+            .arg(lab.path("witness"))
+            .args(["--listen", "127.0.0.1:0", "--unencrypted"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(2);
+        let lines: Vec<String> = lines.map(Result::unwrap).collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lines
+    };
+    let vkey = first_lines(&["--name", &name]).pop().unwrap();
+    assert!(vkey.starts_with(&format!("vkey {name}+")), "{vkey}");
+    assert_eq!(first_lines(&[]).pop().unwrap(), vkey);
+    assert_eq!(first_lines(&["--name", &name]).pop().unwrap(), vkey);
+    let (dir, other) = (lab.path("witness"), "witness.example/two");
+    let other = ["witness", "serve", dir.to_str().unwrap(), "--listen", "127.0.0.1:0", "--name", other];
+    lab.run(&other).refused(countersign_base::code::USAGE);
+}
