@@ -9,7 +9,7 @@ use countersign_store::{MAX_OBJECT_BYTES, Objects, Put, StoreError};
 use crate::bucket::{Bucket, MAX_LISTED, outcome};
 use crate::wire::{If, Kind};
 
-/// Requests that are under way at the same time in one `put_all_if_absent`.
+/// Requests that are under way at the same time for one caller.
 pub(crate) const MAX_TOGETHER: usize = 32;
 
 impl Objects for Bucket {
@@ -49,6 +49,10 @@ impl Objects for Bucket {
             work();
         });
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    fn at_once(&self) -> usize {
+        MAX_TOGETHER
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {

@@ -258,6 +258,34 @@ fn prove_spans(files: Files<'_>, spans: &[(TileId, Hash)], visit: &Visit<'_>) ->
     }
 }
 
+/// Does the work for each item, in so many threads, and gives the results in the order of the items.
+fn at_once<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, Fault> + Sync,
+) -> Result<Vec<R>, Fault> {
+    let all = |items: &[T]| items.iter().map(&work).collect::<Result<Vec<R>, Fault>>();
+    let share = items.len().div_ceil(threads.max(1)).max(1);
+    if share >= items.len() {
+        return all(items);
+    }
+    let parts: Vec<Result<Vec<R>, Fault>> = thread::scope(|scope| {
+        let all = &all;
+        let begun: Vec<_> = items
+            .chunks(share)
+            // Where no thread is to be had, this one does the work.
+            .map(|part| thread::Builder::new().spawn_scoped(scope, move || all(part)).map_err(|_| part))
+            .collect();
+        let lost = || Err(Fault::wrong(TILES, "the thread that proved it failed"));
+        let end = |part: Result<thread::ScopedJoinHandle<'_, _>, &[T]>| match part {
+            Ok(thread) => thread.join().unwrap_or_else(|_| lost()),
+            Err(part) => all(part),
+        };
+        begun.into_iter().map(end).collect()
+    });
+    Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
 fn seen(visited: Result<(), StoreError>) -> Result<(), Fault> {
     visited.map_err(|error| Fault { path: String::new(), kind: FaultKind::Store(error) })
 }
@@ -289,12 +317,11 @@ impl Files<'_> {
 
     /// The leaf hashes below a tile of level 1 whose hashes are proven.
     fn leaves_below(&self, id: TileId, hashes: &[Hash]) -> Result<Vec<Hash>, Fault> {
-        let mut leaves = Vec::with_capacity(hashes.len() * usize::from(TILE_WIDTH));
-        for child in self.children(id, hashes) {
-            let (child, expected) = child?;
-            leaves.extend(self.proven_tile(child, expected)?);
-        }
-        Ok(leaves)
+        let children: Vec<_> = self.children(id, hashes).collect::<Result<_, _>>()?;
+        let proven = at_once(self.objects.at_once(), &children, |(child, expected)| {
+            self.proven_tile(*child, expected)
+        })?;
+        Ok(proven.concat())
     }
 
     /// The tiles of level 1 below a tile of level 2 or more whose hashes are proven. At most 8 deep: a level each.

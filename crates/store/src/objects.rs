@@ -31,6 +31,10 @@ pub trait Objects: Send + Sync + core::fmt::Debug {
     fn put_all_if_absent(&self, objects: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
         objects.iter().try_for_each(|(name, bytes)| self.put_if_absent(name, bytes).map(drop))
     }
+    /// How many requests at a time make reading faster: many where each is waited for, one where it is not.
+    fn at_once(&self) -> usize {
+        1
+    }
     /// Names of all objects below a folder (`""` is the whole store), sorted bytewise.
     fn list(&self, folder: &str) -> Result<Vec<String>, StoreError>;
 }
