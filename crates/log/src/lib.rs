@@ -33,6 +33,7 @@ pub use error::LogError;
 pub use fsck::{FsckReport, Trust, fsck, fsck_source, fsck_watched};
 pub use lease::{Candidate, MAX_TAKEOVER, MIN_TAKEOVER, Seen, SharedPlace, Turn};
 pub use mirror::{Mirror, MirrorError, Source, SourceError};
+pub use partial::Cleaner;
 pub use pipeline::{Log, Publication, Settings};
 pub use repair::repair;
 pub use sequencer::{LogKey, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, Sequencer};

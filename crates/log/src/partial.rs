@@ -14,11 +14,51 @@ use std::path::{Path, PathBuf};
 
 use countersign_store::{Dir, Objects as _, StoreError, durable};
 use countersign_tlog::tile::{BundleId, TileId};
+use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
-use crate::tree::TILES;
+use crate::error::LogError;
+use crate::tree::{CHECKPOINT, TILES};
 
 /// Levels of tiles that can be full.
 const LEVELS: u8 = 8;
+
+/// Keeps the public folder of a running log free of partial files whose full ones have been there for a while.
+///
+/// Whoever has read a checkpoint may ask for its partial files in the next moments, and not every reader looks for the
+/// full ones then. So each call of [`Cleaner::clean`] removes what the tree of the call before had no more use for.
+#[derive(Debug)]
+pub struct Cleaner {
+    public: Dir,
+    key: VerifierKey,
+    /// Nothing is to be removed below this size.
+    clean: u64,
+    /// The published size at the last call.
+    seen: u64,
+}
+
+impl Cleaner {
+    /// For the log of this key, whose public folder must be there. Nothing is looked at yet.
+    ///
+    /// # Errors
+    /// `log-storage-failed`.
+    pub fn new(public: &Path, key: VerifierKey) -> Result<Self, LogError> {
+        Dir::existing(public)?;
+        Ok(Self { public: Dir::open(public)?, key, clean: 0, seen: 0 })
+    }
+
+    /// Removes what can go; returns how many files there were. The first call removes none.
+    ///
+    /// # Errors
+    /// `log-storage-failed`, or the checkpoint's.
+    pub fn clean(&mut self) -> Result<u64, LogError> {
+        let Some(bytes) = self.public.get(CHECKPOINT)? else { return Ok(0) };
+        let published = SignedCheckpoint::open(&bytes, self.key.name(), core::slice::from_ref(&self.key))
+            .map_err(|source| LogError::Checkpoint { place: CHECKPOINT.to_owned(), source })?;
+        let removed = remove_between(&self.public, self.clean, self.seen)?;
+        (self.clean, self.seen) = (self.seen, self.seen.max(published.checkpoint().size()));
+        Ok(removed)
+    }
+}
 
 /// Removes the partial tiles and bundles that the published tree had no more use for when it grew from `from` to `to`
 /// leaves. Returns how many there were.

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use countersign_log::mirror::{Source, SourceError};
 use countersign_log::repair::remove_partial;
-use countersign_log::{Mirror, MirrorError, Sequencer, Trust, fsck};
+use countersign_log::{Cleaner, Mirror, MirrorError, Sequencer, Trust, fsck};
 use countersign_store::{Dir, Objects as _};
 use countersign_tlog::tile::{BundleId, right_edge};
 
 use crate::support::{
-    cosigners, entries, entry, log_of, log_vkey, now, open, policy, quick, scratch, witness,
+    ORIGIN, cosigners, entries, entry, log_of, log_vkey, now, open, policy, quick, scratch, secret, witness,
 };
 
 /// A log published at each of these sizes.
@@ -133,6 +133,35 @@ fn a_mirror_that_goes_on_has_the_partial_files_of_its_tree_and_no_others() {
         assert_eq!(covered(&place), Vec::<String>::new(), "{size}");
         fsck(&place, trust(&policy())).unwrap();
     }
+}
+
+/// A running log is cleaned of what was full a call ago, so that who has just read a checkpoint finds its files.
+#[test]
+fn a_cleaner_removes_what_was_full_the_last_time() {
+    let temp = scratch();
+    let public = temp.path().join("log");
+    let mut log = published(temp.path(), &[3, 200, 300]);
+    let mut cleaner = Cleaner::new(&public, log_vkey()).unwrap();
+    let before = partial(&public);
+    assert_eq!(cleaner.clean().unwrap(), 0);
+    assert_eq!(partial(&public), before);
+    publish(&mut log, temp.path(), 600);
+    assert_eq!(cleaner.clean().unwrap(), 4, "of 3 and 200 entries");
+    assert!(public.join("tile/0/001.p/44").exists(), "it was full only since");
+    assert_eq!(cleaner.clean().unwrap(), 2);
+    assert_eq!(covered(&public), Vec::<String>::new());
+    assert_eq!(cleaner.clean().unwrap(), 0);
+    // One that begins anew finds what another one has left.
+    fs::create_dir(public.join("tile/0/000.p")).unwrap();
+    fs::write(public.join("tile/0/000.p/9"), "x").unwrap();
+    let mut cleaner = Cleaner::new(&public, log_vkey()).unwrap();
+    assert_eq!((cleaner.clean().unwrap(), cleaner.clean().unwrap()), (0, 1));
+    fsck(&public, trust(&policy())).unwrap();
+    drop(log);
+    open(quick(temp.path()), temp.path()).unwrap();
+    // A checkpoint that the log has not signed removes nothing.
+    let stranger = countersign_tlog::VerifierKey::for_log(ORIGIN, secret(9).public_key()).unwrap();
+    Cleaner::new(&public, stranger).unwrap().clean().unwrap_err();
 }
 
 /// A source that does not have one file.

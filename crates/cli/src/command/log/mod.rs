@@ -1,6 +1,7 @@
 //! `countersign log`: run a transparency log, add to it, prove what is in it.
 
 mod add;
+mod cleaning;
 mod events;
 mod evidence;
 mod fsck;

@@ -17,6 +17,7 @@ use countersign_tlog::VerifierKey;
 use countersign_tlog::policy::Policy;
 use serde_json::json;
 
+use super::cleaning::keep_clean;
 use super::events::say;
 use super::local::{Admit, LocalArgs, LocalLog};
 use super::shared::{SharedArgs, SharedLog, bucket_url};
@@ -77,6 +78,7 @@ pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
             LocalLog::open(&args.place, &args.local, args.admit, Admit::Metadata, site)?;
         let service = args.service(admits.admits(), policy, site);
         announce(&listening, log.key().verifier(), site)?;
+        keep_clean(&public, log.key().verifier().clone(), site.out.clone())?;
         serve_log(LogParts { log, public, admission, service }, listening, Until::Interrupted)?;
         return Ok(ExitCode::SUCCESS);
     };
