@@ -50,8 +50,9 @@ impl Load {
         let after = server.usage()?;
         let answered = told.number("answered")?;
         let (cpu, written) = (after.cpu_us_each(&before, answered), after.written_each(&before, answered));
-        Ok(told
-            .and(&format!("{cpu:.2} us of processor time an entry\n{written:.0} bytes written an entry\n")))
+        let memory = after.resident_mib;
+        let cost = format!("{cpu:.2} us of processor time an entry\n{written:.0} bytes written an entry\n");
+        Ok(told.and(&format!("{cost}{memory:.1} MiB resident\n")))
     }
 }
 
@@ -102,12 +103,13 @@ fn rate(told: &Outcome) -> Result<f64, String> {
 
 /// Each at the number of connections at which it takes most.
 fn best_rows(table: &mut Table, ours: &Result<At, String>, theirs: &Result<At, String>) {
-    let rows: [(&str, &'static str, Figure); 5] = [
+    let rows: [(&str, &'static str, Figure); 6] = [
         ("over HTTP, each at its best", "entries/s", |told| Ok(told.rate)),
         ("  wait for the index, median", "ms", |told| Ok(told.p50)),
         ("  wait for the index, 99 of 100", "ms", |told| Ok(told.p99)),
         ("  processor time of the server an entry", "us", Told::cpu),
         ("  bytes written to disk an entry", "B", Told::written),
+        ("  memory of the server after it", "MiB", |told| told.number("MiB resident")),
     ];
     for (place, (what, unit, of)) in rows.into_iter().enumerate() {
         let value =
