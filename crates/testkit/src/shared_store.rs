@@ -304,6 +304,7 @@ enum Act {
 
 #[derive(Debug, Default)]
 struct State {
+    acted: bool,
     paused: bool,
     resumed: bool,
     dead: bool,
@@ -347,6 +348,11 @@ impl Script {
         true
     }
 
+    /// Whether the process came to the operation that the script is about.
+    pub fn has_acted(&self) -> bool {
+        self.lock().acted
+    }
+
     /// Lets it go on.
     pub fn resume(&self) {
         self.lock().resumed = true;
@@ -387,6 +393,9 @@ impl Script {
 
 impl Hooks for Script {
     fn before(&self, step: &Step) -> Fate {
+        if self.at.is_some_and(|(at, _)| at == step.number) {
+            self.lock().acted = true;
+        }
         if self.dies(step, When::Before) {
             self.lock().dead = true;
         }

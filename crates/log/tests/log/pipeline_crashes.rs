@@ -40,7 +40,7 @@ impl Random {
     }
 }
 
-struct Nearby(Arc<Witness>);
+pub(crate) struct Nearby(pub(crate) Arc<Witness>);
 
 impl Cosigner for Nearby {
     fn name(&self) -> &str {

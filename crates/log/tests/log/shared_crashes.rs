@@ -4,20 +4,23 @@
 //! Whatever happens, every acknowledged entry is at its index in one history, and who is no longer the leader says
 //! `log-writer-conflict` and nothing else.
 
+use core::borrow::Borrow;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use countersign_base::code::{self, Explain as _};
-use countersign_log::{LogError, Sequencer};
+use countersign_log::{Log, LogError, Publication, Sequencer, Settings};
 use countersign_testkit::shared_store::{Fate, Hooks, Script, Step, When};
 
+use crate::pipeline_crashes::Nearby;
 use crate::shared_stage::{LONG, Stage, lead, wait_and_lead};
-use crate::support::now;
+use crate::support::{entry, now, policy};
 
 /// Leads if it can, appends over the edge of a tile, publishes twice, and leaves entries without tiles.
 fn live(stage: &Stage, hooks: Arc<dyn Hooks>, from: u64, waits: bool) -> Result<(), LogError> {
     let process = stage.store.process(hooks);
-    let step = if waits { LONG } else { core::time::Duration::ZERO };
+    let step = if waits { LONG } else { Duration::ZERO };
     match wait_and_lead(stage.candidate(&process, LONG), step)? {
         Some(mut log) => work(stage, &mut log, from),
         None => Ok(()),
@@ -55,15 +58,17 @@ fn steps(base: &Stage) -> Vec<Step> {
 }
 
 /// What a process may end with when others lead meanwhile and no operation failed.
-fn ended_well(outcome: Result<(), LogError>, case: &str) {
+fn ended_well<E: Borrow<LogError>>(outcome: Result<(), E>, case: &str) {
     if let Err(error) = outcome {
+        let error = error.borrow();
         assert_eq!(error.code(), code::LOG_WRITER_CONFLICT, "{case}: {error}: {error:?}");
     }
 }
 
 /// What a process may end with when an operation failed as well.
-fn ended(outcome: Result<(), LogError>, case: &str) {
+fn ended<E: Borrow<LogError>>(outcome: Result<(), E>, case: &str) {
     if let Err(error) = outcome {
+        let error = error.borrow();
         let expected = [code::LOG_WRITER_CONFLICT, code::LOG_STORAGE_FAILED];
         assert!(expected.contains(&error.code()), "{case}: {error}: {error:?}");
     }
@@ -127,6 +132,71 @@ fn l19_a_leader_killed_at_any_operation_loses_nothing_and_nor_does_its_successor
             }
         }
     }
+}
+
+/// As [`live`], with a thread for each part of the work.
+fn run(stage: &Stage, hooks: Arc<dyn Hooks>, from: u64) -> Result<(), Arc<LogError>> {
+    let Some(sequencer) = lead(stage, &stage.store.process(hooks))? else { return Ok(()) };
+    let settings = Settings {
+        interval: Duration::ZERO,
+        retry_first: Duration::from_millis(1),
+        stop_within: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let cosigners: Vec<Box<dyn countersign_log::Cosigner + Send>> =
+        vec![Box::new(Nearby(Arc::clone(&stage.witness)))];
+    let publication = Publication::Witnessed { policy: policy(), cosigners };
+    let log = Log::start(sequencer, publication, settings, Arc::new(now))?;
+    let submit = |number: u64| -> Result<(), LogError> {
+        let accepted = log.ticket(entry(number))?.wait()?;
+        stage.promised.lock().expect("unpoisoned").entries.push((entry(number), accepted.index));
+        if number.is_multiple_of(2) {
+            let published = log.await_published(accepted.index).wait()?;
+            stage.promised.lock().expect("unpoisoned").checkpoints.push(published.bytes.clone());
+        }
+        Ok(())
+    };
+    let submitted = (from..from + 5).try_for_each(submit);
+    match log.stop() {
+        Some(failure) => Err(failure),
+        None => Ok(submitted?),
+    }
+}
+
+#[test]
+fn l19_b_a_running_log_paused_at_any_operation_does_no_harm_when_it_goes_on() {
+    let base = Stage::prepared();
+    let (mut overtaken, mut at) = (0, 0);
+    loop {
+        let mut through = false;
+        for when in When::BOTH {
+            let case = format!("paused {when:?} operation {at}");
+            let (stage, script) = (base.fork(), Script::pausing(at, when));
+            thread::scope(|scope| {
+                let first = scope.spawn(|| run(&stage, script.clone(), 1000));
+                through = !script.await_pause(|| first.is_finished());
+                // What another of its threads was doing may have been done meanwhile.
+                let next = || {
+                    let led = lead(&stage, &stage.store.process(Script::good()));
+                    led.unwrap_or_else(|error| panic!("{case}: {error}"))
+                };
+                let mut second = core::iter::repeat_with(next).find_map(|led| led).expect("it is lasting");
+                work(&stage, &mut second, 1003).unwrap_or_else(|error| panic!("{case}: {error}"));
+                script.resume();
+                let outcome = first.join().expect("no panic");
+                overtaken += usize::from(outcome.is_err());
+                // Before its first look it may have found the second silent for long enough.
+                ended_well(outcome, &case);
+                ended_well(work(&stage, &mut second, 2000), &case);
+            });
+            stage.check(&case);
+        }
+        if through {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 30 && overtaken > at, "most of them are: {overtaken} of {}", 2 * at);
 }
 
 /// The first is paused where it is about to change something, the second anywhere in taking over and its first appends;
@@ -211,6 +281,29 @@ fn l19_c_an_answer_that_is_wrong_at_any_operation_does_no_harm() {
                     drop(next);
                     stage.check(&case);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn l19_c_an_answer_that_is_wrong_at_any_operation_of_a_running_log_does_no_harm() {
+    let base = Stage::prepared();
+    for fate in Fate::WRONG {
+        for at in 0.. {
+            let case = format!("{fate:?} operation {at} of a running log");
+            let (stage, script) = (base.fork(), Script::with(at, fate));
+            ended(run(&stage, script.clone(), 1000), &case);
+            let through = !script.has_acted();
+            let next = lead(&stage, &stage.store.process(Script::good()));
+            let mut next = next.unwrap_or_else(|error| panic!("{case}: {error}")).expect("it has ended");
+            work(&stage, &mut next, 1003).unwrap_or_else(|error| panic!("{case}: {error}"));
+            stage.store.arrive();
+            work(&stage, &mut next, 2000).unwrap_or_else(|error| panic!("{case}: {error}"));
+            drop(next);
+            stage.check(&case);
+            if through {
+                break;
             }
         }
     }
