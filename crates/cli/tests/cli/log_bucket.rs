@@ -281,7 +281,7 @@ fn a_witness_that_is_away_is_told_of_when_it_goes_and_when_it_is_back() {
     leader.says(&["warning: entries are taken and not published"]);
     let _live = witness();
     leader.says(&["witness `w.example/1` cosigns again"]);
-    leader.says(&["published again, 1 entries"]);
+    leader.says(&["published again, 1 entry"]);
     leader.publishes(1);
 }
 

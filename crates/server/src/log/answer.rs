@@ -65,7 +65,8 @@ impl Refusal {
 
     /// The process that leads was asked, and did not answer.
     pub(crate) fn unanswered() -> Self {
-        let message = "the process that leads the log did not answer; the same request will find the entry";
+        let message =
+            "the process that leads the log did not answer; send it again: what was taken keeps its index";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_BUSY, message)
     }
 

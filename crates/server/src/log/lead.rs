@@ -1,6 +1,6 @@
 //! The thread of a process that may lead a log on shared storage: it looks who leads, and leads when it can.
 
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,9 @@ impl Leading {
         let outcome = match self.outcome.recv_timeout(GRACE) {
             Ok(outcome) => outcome,
             // A large log is being proven by who wanted to lead it. Nothing was promised.
-            Err(_) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            // It panicked.
+            Err(RecvTimeoutError::Disconnected) => Err(LogError::Stopped),
         };
         if let Some(failure) = site.line.get().and_then(Line::stop) {
             return Err(ServeLogError::Log(failure));

@@ -5,7 +5,7 @@ use countersign_base::Explain as _;
 use countersign_log::LogError;
 use countersign_log::pipeline::Status;
 
-use super::Site;
+use super::{Line, Site};
 use crate::metrics::{Page, Statuses};
 
 /// Answers, by what was asked.
@@ -24,11 +24,11 @@ pub(crate) fn page(site: &Site) -> Response {
         "Submissions by the answer's status.",
         &answers.submissions,
     );
-    let line = site.line.get();
+    let status = site.line.get().map(Line::status);
     page.gauge(
         "countersign_log_leader",
         "1 if this process takes entries into the log, 0 if another one does.",
-        u64::from(line.is_some()),
+        u64::from(status.as_ref().is_some_and(|status| status.failure.is_none())),
     );
     if let Some(front) = &site.front {
         page.gauge("countersign_log_epoch", "Number of the leader's term.", front.epoch());
@@ -43,8 +43,8 @@ pub(crate) fn page(site: &Site) -> Response {
             front.forwarded(),
         );
     }
-    if let Some(line) = line {
-        leading(&mut page, &line.status());
+    if let Some(status) = &status {
+        leading(&mut page, status);
     }
     page.connections(site.places.occupancy());
     page.process();

@@ -1,8 +1,12 @@
 //! What `log serve` says while it runs, on standard error: one line a change.
 
+use std::error::Error;
+
 use countersign_base::text::escape;
+use countersign_log::LogError;
 use countersign_server::LogEvent;
 
+use super::proof::entries;
 use crate::printer::Printer;
 
 /// Says a change to whoever runs the log, on standard error.
@@ -11,17 +15,26 @@ pub(super) fn say(out: &Printer, event: &LogEvent<'_>) {
         LogEvent::Leads { epoch, recovered } => {
             out.step(&format!("leading the log (epoch {epoch})"));
             if *recovered > 0 {
-                out.step(&format!("{recovered} entries that the leader before had acknowledged are signed now"));
+                out.step(&format!(
+                    "took over {} that the leader before had not signed",
+                    entries(*recovered as u64)
+                ));
             }
         }
         LogEvent::Follows { epoch, url: Some(url) } => {
             out.step(&format!("front end of {} (epoch {epoch})", escape(url)));
         }
         LogEvent::Follows { epoch, url: None } => out.warn(&format!(
-            "front end without a leader to pass submissions on to: the one of epoch {epoch} has no --advertise"
+            "front end that takes no submissions, as the leader (epoch {epoch}) has no --advertise"
         )),
-        LogEvent::Blind { error } => out.warn(&format!("who leads the log cannot be read: {}", chain(error))),
-        LogEvent::Sees => out.step("who leads the log can be read again"),
+        LogEvent::Blind { error } => {
+            let error: &dyn Error = match error {
+                LogError::Storage(below) => below,
+                other => other,
+            };
+            out.warn(&format!("the bucket does not say who leads: {}", chain(error)));
+        }
+        LogEvent::Sees => out.step("the bucket says again who leads"),
         LogEvent::WitnessFails { name, error } => {
             out.warn(&format!("witness `{}` does not cosign: {error}", escape(name)));
         }
@@ -29,13 +42,13 @@ pub(super) fn say(out: &Printer, event: &LogEvent<'_>) {
         LogEvent::Unpublished { .. } => {
             out.warn("entries are taken and not published: too few witnesses cosign; trying again");
         }
-        LogEvent::Published { size } => out.step(&format!("published again, {size} entries")),
+        LogEvent::Published { size } => out.step(&format!("published again, {}", entries(*size))),
         _ => {}
     }
 }
 
 /// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
