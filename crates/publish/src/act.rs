@@ -9,6 +9,7 @@
 //!    ([`Act::begin`]).
 //!    What the local witness or the keys directory remembers is compared with the log ([`seen`]), so that an older copy
 //!    is not built upon.
+//!    Before anything is signed, witnesses elsewhere are asked the same.
 //! 3. Choose numbers ([`Act::next_version`]): one more than the highest of what clients see and what the log has, so
 //!    that none is ever used twice, whatever was interrupted.
 //! 4. Copy released files into the private staging folder, and sync them. *A crash:* the next run deletes them.
@@ -251,7 +252,8 @@ impl<'a> Act<'a> {
     ///
     /// # Errors
     /// `publish-blocked` or a witness's code, codes of the log, of the self-check and `publish-storage-failed`;
-    /// clients see what they saw before. `publish-unfinished` if another root is logged and not in force.
+    /// clients see what they saw before. `log-storage-rollback` before anything is signed if a witness elsewhere has seen a
+    /// larger tree than there is. `publish-unfinished` if another root is logged and not in force.
     pub(crate) fn publish(
         mut self,
         change: Change,
@@ -259,6 +261,7 @@ impl<'a> Act<'a> {
         keyring: &mut Keyring<'_>,
         connect: &mut Connect<'_>,
     ) -> Result<Publication, PublishError> {
+        seen::ask_witnesses(&self.policy, &self.log, connect)?;
         let Change { mut documents, targets, renew_snapshot } = change;
         let completes = self.check_finished(&documents, online)?;
         let handover = Handover::of(&documents, online, &self.policy)?;

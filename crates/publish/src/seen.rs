@@ -1,22 +1,25 @@
 //! What was published before, as far as it is known beside the repository: so that no older copy of one is built upon.
 //!
 //! Where the local witness cosigns, its state knows. Where all witnesses are elsewhere, the keys directory keeps the last
-//! checkpoint that was published with it, in `published/`, durable before a client can see what it proves.
+//! checkpoint that was published with it, in `published/`, durable before a client can see what it proves. If that was
+//! restored as well, the witnesses themselves know, and are asked.
 
 use std::path::PathBuf;
 
+use countersign_base::text::escape;
 use countersign_crypto::sha256;
 use countersign_log::witness::last_seen;
-use countersign_log::{LogError, Sequencer};
+use countersign_log::{CosignError, LogError, Sequencer};
 use countersign_store::durable;
 use countersign_tlog::merkle::verify_consistency;
 use countersign_tlog::policy::{Policy, PolicyWitness};
+use countersign_tlog::witness::AddCheckpoint;
 use countersign_tlog::{Checkpoint, SignedCheckpoint};
 
 use crate::act::Site;
 use crate::error::PublishError;
 use crate::staging::PUBLIC_MODE;
-use crate::witnesses;
+use crate::witnesses::{self, Connect};
 
 /// Name of the folder in the keys directory.
 const FOLDER: &str = "published";
@@ -41,6 +44,36 @@ pub(crate) fn check_seen(site: &Site, policy: &Policy, log: &Sequencer) -> Resul
     let published = SignedCheckpoint::parse(&published)
         .map_err(|error| PublishError::Damaged { path, source: Some(error.into()) })?;
     check_extends(&published, log, "these keys have published")
+}
+
+/// Asks the witnesses elsewhere whether they have seen more of the log than there is, before anything is signed or
+/// logged. What else they say, and whether they can be reached at all, is for the cosigning to judge: a renewal that needs
+/// none of them does not wait for all to be up.
+///
+/// # Errors
+/// `log-storage-rollback` if one has.
+pub(crate) fn ask_witnesses(
+    policy: &Policy,
+    log: &Sequencer,
+    connect: &mut Connect<'_>,
+) -> Result<(), PublishError> {
+    let size = log.signed().checkpoint().size();
+    if size == 0 {
+        return Ok(());
+    }
+    for witness in policy.witnesses().iter().filter(|witness| witness.url.is_some()) {
+        // From the present size to the present size: a witness that is level with it has nothing to prove.
+        let Ok(request) = AddCheckpoint::new(size, Vec::new(), log.signed().clone()) else { continue };
+        if let Err(CosignError::Conflict { size: seen }) = connect(witness).cosign(&request)
+            && seen > log.size()
+        {
+            let (name, has) = (escape(witness.key.name()), log.size());
+            let what =
+                format!("witness `{name}` has cosigned a tree of {seen} entries, and the log has {has}");
+            return Err(LogError::StorageRollback(what).into());
+        }
+    }
+    Ok(())
 }
 
 /// Remembers a checkpoint, whose note is `signed`, that is about to be published, unless the local witness does.

@@ -203,3 +203,43 @@ fn a_log_that_is_another_than_the_witness_saw_signs_nothing_more() {
     assert_eq!(code(site.renew()), "log-storage-rollback");
     assert!(before == files(&site.repo()), "a forked log went on");
 }
+
+/// The whole machine is restored from yesterday, keys directory and all. Only the witnesses elsewhere know what has been
+/// published since, and are asked before anything is signed: also for a renewal, which needs no cosignature.
+#[test]
+fn l18_a_machine_restored_as_a_whole_is_told_by_its_witnesses() {
+    let dir = temp();
+    let operators = Operators::new(dir.path(), 2);
+    let mut site = operators.site(&dir.path().join("machine"));
+    let error = operators.init(&mut site).unwrap_err();
+    operators.learn(&log_line(&error));
+    operators.init(&mut site).unwrap();
+    site.add_product().unwrap();
+    let keep = |site: &Site, name: &str| {
+        crate::support::copy(&site.repo(), &dir.path().join(name).join("repo"));
+        crate::support::copy(&site.keys(), &dir.path().join(name).join("keys"));
+    };
+    keep(&site, "yesterday");
+    site.release("1.0.0", "one").unwrap();
+    keep(&site, "today");
+    let restore = |site: &Site, name: &str| {
+        for (from, to) in [("repo", site.repo()), ("keys", site.keys())] {
+            std::fs::remove_dir_all(&to).unwrap();
+            crate::support::copy(&dir.path().join(name).join(from), &to);
+        }
+    };
+    restore(&site, "yesterday");
+    let before = files(&site.repo());
+    assert_eq!(code(site.renew()), "log-storage-rollback");
+    assert_eq!(code(site.release("1.0.0", "another")), "log-storage-rollback");
+    // One of them is enough, and one that is down says nothing.
+    operators.stop(&["w1"]);
+    let error = site.renew().unwrap_err();
+    assert!(error.to_string().contains("witness `witness.example/w2` has cosigned a tree of"), "{error}");
+    assert!(before == files(&site.repo()), "a machine that is behind went on");
+    // The twin: what is restored is the newest, whoever is up.
+    restore(&site, "today");
+    site.renew().unwrap();
+    operators.stop(&["w1", "w2"]);
+    site.renew().unwrap();
+}
