@@ -205,7 +205,7 @@ fn what_cannot_be_served_is_said() {
     let listening = Listening::bind("127.0.0.1:0").unwrap();
     let taken = Listening::bind(&listening.address().to_string()).unwrap_err();
     assert_eq!(taken.code(), code::SERVE_FAILED);
-    assert_eq!(Listening::bind("nonsense").unwrap_err().code(), code::SERVE_FAILED);
+    assert_eq!(Listening::bind("nonsense").unwrap_err().code(), code::USAGE);
     let missing = serve_repository(folder.path(), listening, Until::Stopped(until)).unwrap_err();
     assert_eq!(missing.code(), code::PUBLISH_REPO_MISSING);
     let (handle, until) = stop();
