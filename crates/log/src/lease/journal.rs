@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use countersign_store::{Objects, StoreError};
 
-use super::{JOURNALS, Lease};
+use super::{JOURNALS, Lease, SharedPlace};
 use crate::error::LogError;
 use crate::sequencer::{Batch, parse_object, with_object};
 
@@ -20,8 +20,16 @@ pub(crate) struct ObjectJournal {
 }
 
 impl ObjectJournal {
-    pub(crate) const fn new(objects: Arc<dyn Objects>, lease: Lease) -> Self {
-        Self { objects, lease }
+    /// Of an epoch that has just begun, in which nobody can have written anything.
+    ///
+    /// # Errors
+    /// `log-storage-rollback` if there is something: the cell is older than that.
+    pub(crate) fn begin(objects: Arc<dyn Objects>, lease: Lease) -> Result<Self, LogError> {
+        let folder = format!("{JOURNALS}/{}", lease.epoch());
+        match objects.list(&folder)?.first() {
+            Some(name) => Err(later(name)),
+            None => Ok(Self { objects, lease }),
+        }
     }
 
     /// Makes a batch durable and settled. After an error the log must be opened again.
@@ -33,7 +41,7 @@ impl ObjectJournal {
             Err(StoreError::Different { .. }) => {
                 self.lease.check()?;
                 // Nobody but this process writes here, in this epoch.
-                return Err(LogError::StorageRollback(format!("`{name}` is there from a later time")));
+                return Err(later(&name));
             }
             Err(error) => return Err(error.into()),
         }
@@ -51,6 +59,10 @@ pub(crate) fn follow(objects: &dyn Objects, epoch: u64, size: u64) -> Result<Vec
         let batch = parse_object(epoch, &bytes).filter(|batch| batch.first() == first);
         batches.push(batch.ok_or_else(|| LogError::StorageCorrupt(format!("`{name}` does not read")))?);
     }
+}
+
+fn later(name: &str) -> LogError {
+    LogError::StorageRollback(format!("`{name}` was written after what `{}` says", SharedPlace::LEADER))
 }
 
 fn name(epoch: u64, first: u64) -> String {

@@ -209,13 +209,14 @@ impl Shared {
 
     /// Ends everything: what is on disk is not known any more.
     pub(super) fn fail(&self, error: LogError) {
+        let mut board = self.board();
+        board.failure.get_or_insert_with(|| Arc::new(error));
+        // Who sees this ends as well, and must not be the first to say why.
         self.failed.store(true, Ordering::Release);
+        drop(board);
         if let Some(lease) = &self.lease {
             lease.abandon();
         }
-        let mut board = self.board();
-        board.failure.get_or_insert_with(|| Arc::new(error));
-        drop(board);
         self.changed.notify_all();
         self.offers.close();
         self.journaled.close();

@@ -110,7 +110,7 @@ impl Sequencer {
         let batches = follow(&*place.objects, leader.journal, signed.checkpoint().size())?;
         // What was found is settled by this: whoever takes over from here on finds it as well.
         lease.check()?;
-        let journal = Journal::Objects(ObjectJournal::new(Arc::clone(&place.objects), lease.clone()));
+        let journal = Journal::Objects(ObjectJournal::begin(Arc::clone(&place.objects), lease.clone())?);
         let signing = Signing::new(key, Keeper::Lease(lease), signed);
         Self::finish(signing, public, journal, proven, Hold::Tenure(tenure, lock), batches, now)
     }
