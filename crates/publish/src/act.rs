@@ -188,6 +188,16 @@ pub(crate) fn lock(layout: &Layout) -> Result<Lock, PublishError> {
 }
 
 impl<'a> Act<'a> {
+    /// As [`Act::begin`], for a repository that is there.
+    pub(crate) fn on(
+        site: &'a Site,
+        lock: Lock,
+        current: &Current,
+        keyring: &mut Keyring<'_>,
+    ) -> Result<Self, PublishError> {
+        Self::begin(site, lock, current.anchor, &current.policy, current.version(SNAPSHOT), keyring)
+    }
+
     /// Opens the log with its key and clears what an earlier run left behind. `seen` is the version of the snapshot
     /// that clients see, 0 for none.
     pub(crate) fn begin(

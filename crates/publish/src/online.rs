@@ -4,7 +4,7 @@ use countersign_base::code::{KEY_EXPIRED, KEY_REVOKED};
 use countersign_base::{Anchor, Explain as _, Json, Timestamp};
 use countersign_tuf::editor::{Draft, SnapshotEditor, TimestampEditor};
 use countersign_tuf::metadata::{MetaFile, ROOT, SNAPSHOT, TIMESTAMP};
-use countersign_tuf::{Role as _, Root, TufError};
+use countersign_tuf::{Role as _, Root, TufError, rotates_online_keys};
 use countersign_verify::extension::REPOSITORY;
 use countersign_verify::{EXTENSION, MAX_CLOCK_SKEW_SECONDS};
 
@@ -30,6 +30,11 @@ pub(crate) struct Online<'a> {
 }
 
 impl<'a> Online<'a> {
+    /// For the repository as it stands.
+    pub(crate) fn of(site: &'a Site, current: &'a Current) -> Self {
+        Self { site, root: current.root(), current: Some(current), anchor: current.anchor }
+    }
+
     /// The same with the keys of another root, which takes the place of this one.
     pub(crate) const fn under(self, root: &'a Root) -> Self {
         Self { root, ..self }
@@ -104,15 +109,10 @@ impl<'a> Online<'a> {
         Err(PublishError::ClockBehind { now: self.site.now, present, next: expires })
     }
 
-    /// Whether a new root takes a key from the online roles: then clients drop the timestamp and snapshot that they hold
-    /// (TUF 1.0.34 section 5.3.11, ADR 0010), and lower numbers are not a rollback for them.
+    /// Whether clients drop the timestamp and snapshot that they hold, because a new root rotates the online keys: then
+    /// lower numbers are not a rollback for them.
     pub(crate) fn rotates(&self) -> bool {
-        let keys = |role, root: &Root| root.role_keys(role).map(|keys| listed(root.keys(), keys));
-        let loses = |role, before: &Root| {
-            let (before, after) = (keys(role, before), keys(role, self.root).unwrap_or_default());
-            before.unwrap_or_default().iter().any(|key| !after.contains(key))
-        };
-        self.before().is_some_and(|before| [SNAPSHOT, TIMESTAMP].iter().any(|role| loses(role, before)))
+        self.before().is_some_and(|before| rotates_online_keys(before, self.root))
     }
 
     /// The root in force, if another takes its place.

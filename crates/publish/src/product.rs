@@ -80,7 +80,7 @@ impl Publisher<'_> {
             keyring.check_unmarked(key)?;
         }
         let mut keyring = keyring.because(&format!("new product {}", options.name));
-        let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
+        let online = Online::of(site, &current);
         online.check_keys(&keyring)?;
         online::check_keys(TARGETS, current.root(), &keyring)?;
         // Before keys are made: sealed with a passphrase that opens none of the others they would be in the way.
@@ -88,8 +88,7 @@ impl Publisher<'_> {
         let signers = signers(options, site.now, &mut keyring)?;
         keyring.check_enough(options.name.as_str(), &signers, options.threshold)?;
 
-        let act =
-            Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
+        let act = Act::on(site, lock, &current, &mut keyring)?;
         let member = |key: &PublicKey| Member {
             key: key.clone(),
             pair: None,

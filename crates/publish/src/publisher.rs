@@ -81,9 +81,8 @@ impl<'a> Publisher<'a> {
         let lock = act::lock(&site.layout)?;
         let current = Current::read_to_mend(site)?;
         let mut keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?.because("renewal");
-        let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
-        let mut act =
-            Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
+        let online = Online::of(site, &current);
+        let mut act = Act::on(site, lock, &current, &mut keyring)?;
         let unfinished = act.unfinished(&current)?;
         if unfinished.is_none() {
             // An interrupted change may be the one that renews them.

@@ -107,14 +107,13 @@ impl Publisher<'_> {
         let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
         let why = format!("release of {name} {} for {}", options.version, options.platform);
         let mut keyring = keyring.because(&why);
-        let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
+        let online = Online::of(site, &current);
         online.check_keys(&keyring)?;
         let (keys, threshold) = signers(&current, name)?;
         // Passphrases are asked for before the copying, so that nobody waits for a large file to be asked.
         keyring.signers(name, &keys, threshold)?;
 
-        let act =
-            Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
+        let act = Act::on(site, lock, &current, &mut keyring)?;
         let mut copies = Vec::with_capacity(paths.len());
         for file in options.files {
             let mut hear = |done, total| progress(Progress { file, done, total });

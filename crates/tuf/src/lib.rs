@@ -19,4 +19,6 @@ mod trusted;
 
 pub use error::TufError;
 pub use metadata::{Envelope, Role, Root, Snapshot, Targets, Timestamp};
-pub use trusted::{Found, Half, HalfSigned, Held, Search, Signers, TrustedSet, Update, Wanted};
+pub use trusted::{
+    Found, Half, HalfSigned, Held, Search, Signers, TrustedSet, Update, Wanted, rotates_online_keys,
+};

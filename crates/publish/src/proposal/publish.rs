@@ -126,12 +126,11 @@ impl Publisher<'_> {
         let keyring = Keyring::open(&site.keys, &mut *self.ask, site.now)?;
         let why = format!("publication of proposal {}", proposal.digest);
         let mut keyring = keyring.because(&why);
-        let online = Online { site, root: current.root(), current: Some(&current), anchor: current.anchor };
+        let online = Online::of(site, &current);
         if drafts.iter().all(|draft| draft.role() != ROOT) {
             online.check_keys(&keyring)?;
         }
-        let act =
-            Act::begin(site, lock, current.anchor, &current.policy, online.snapshot_version(), &mut keyring)?;
+        let act = Act::on(site, lock, &current, &mut keyring)?;
         let documents = number(&act, &current, &drafts)?;
         let mut targets = Vec::with_capacity(proposal.files.len());
         for file in &proposal.files {

@@ -325,6 +325,24 @@ fn m03_rotated_online_keys_end_a_fast_forward() {
     assert_eq!(site.view(anchor).releases(), ["1.0.0", "1.1.0"]);
 }
 
+/// More must sign than the thief has keys of: that is a rotation for clients (ADR 0010), and for the publisher.
+#[test]
+fn m03_a_higher_threshold_ends_a_fast_forward_too() {
+    let dir = temp();
+    let (mut site, anchor) = with_product(dir.path());
+    site.release("1.0.0", "one").unwrap();
+    let client = Client::new(&site, anchor, "home");
+    fast_forward(&site, "timestamp");
+    client.refresh(&site);
+    let (old, new) = (public(&site, "timestamp"), new_key(&site, "timestamp-2", Stage::Timestamp));
+    let both = role_change("timestamp", 2, &[(&old, "timestamp"), (&new, "timestamp-2")]);
+    let published = change(&mut site, &Intent::Root(both)).unwrap();
+    assert!(published.timestamp_version < 100, "{}", published.timestamp_version);
+    assert_eq!(client.refresh(&site).0, 2);
+    site.release("1.1.0", "two").unwrap();
+    assert_eq!(client.refresh(&site).0, 2);
+}
+
 /// Writes a timestamp with the highest number that other clients can read, signed by that key.
 fn fast_forward(site: &Site, key: &str) {
     let path = site.repo().join("metadata/timestamp.json");

@@ -9,6 +9,7 @@
 //! A file that is refused changes nothing that is trusted. Time is fixed when the set is made (5.1).
 
 mod retired;
+mod rotation;
 mod search;
 mod signatures;
 mod steps;
@@ -28,6 +29,7 @@ use crate::name::{file_name, target_url_path};
 use retired::Retired;
 use signatures::{refuse, signed};
 
+pub use rotation::rotates_online_keys;
 pub use search::{Found, Search};
 pub(crate) use signatures::{Delegator, Signed, one_sided};
 pub use signatures::{Half, HalfSigned, Signers};

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use countersign_crypto::PublicKey;
-
+use super::rotation::rotates_online_keys;
 use super::signatures::{refuse, signed};
 use super::{Delegator, Held, Loaded, Signers, TrustedSet, Update};
 use crate::error::TufError;
 use crate::metadata::{
-    Envelope, Key, MetaFile, ROOT, Role, RoleKeys, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, Targets,
+    Envelope, MetaFile, ROOT, Role, RoleKeys, Root, SNAPSHOT, Snapshot, TARGETS, TIMESTAMP, Targets,
     Timestamp,
 };
 
@@ -40,7 +39,7 @@ impl TrustedSet {
         if next.signed.version() != want {
             return Err(TufError::RootVersion { want, got: next.signed.version() });
         }
-        let rotated = [TIMESTAMP, SNAPSHOT].iter().any(|role| !outlives(role, self.root(), &next.signed));
+        let rotated = rotates_online_keys(self.root(), &next.signed);
         self.retired.add_root(&self.root.signed, &next.signed);
         self.root = Arc::new(next);
         self.signers.insert(ROOT.to_owned(), signers);
@@ -301,30 +300,4 @@ fn check_not_older(role: &str, held: u64, got: u64) -> Result<(), TufError> {
 
 fn root_keys(root: &Root) -> Result<&RoleKeys, TufError> {
     root.role_keys(ROOT).ok_or(TufError::RoleMissing(ROOT))
-}
-
-/// Whether all that the old root's holders signed as `role` counts under the new one too: none of them is gone and no more
-/// of them must sign.
-///
-/// Holders that only joined do not make a rotation (ADR 0010): dropping the copies then would let whoever is between
-/// client and repository go back to an older timestamp.
-fn outlives(role: &str, old: &Root, new: &Root) -> bool {
-    let listed = |root: &Root, keys: &RoleKeys| -> BTreeSet<_> {
-        keys.keyids.iter().map(|id| key_of((id.clone(), root.keys().get(id).cloned()))).collect()
-    };
-    match (old.role_keys(role), new.role_keys(role)) {
-        (Some(before), Some(after)) => {
-            after.threshold <= before.threshold && listed(old, before).is_subset(&listed(new, after))
-        }
-        _ => false,
-    }
-}
-
-/// A holder by the bytes of the keys where they are known, else by the id.
-fn key_of((keyid, key): (String, Option<Key>)) -> (Option<PublicKey>, Option<PublicKey>, String) {
-    let pair = key.as_ref().and_then(Key::pair).map(|pair| pair.key().clone());
-    match key.as_ref().and_then(Key::material) {
-        Some(public) => (Some(public.clone()), pair, String::new()),
-        None => (None, pair, keyid),
-    }
 }
