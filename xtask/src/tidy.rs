@@ -7,6 +7,7 @@ mod dependencies;
 mod edges;
 mod errors;
 mod headers;
+mod links;
 mod purity;
 mod size;
 mod source;
@@ -83,6 +84,7 @@ fn check(root: &Path, fix: bool) -> Result<Vec<Finding>, String> {
     findings.extend(purity::check(&tree));
     findings.extend(headers::check(&tree));
     findings.extend(errors::check(&tree));
+    findings.extend(links::check(&tree));
     match &catalogue {
         Some(catalogue) => findings.extend(attacks::check(&tree, catalogue)),
         None if sh::ci() => findings.push(attacks::absent()),

@@ -1,4 +1,5 @@
-//! HTTP: serves a repository, its log included, and a witness.
+//! HTTP: serves a repository, its log included; a log that takes entries, alone or with others on one bucket; and a
+//! witness.
 //!
 //! A repository is static files, so any web server or bucket can serve one; this is the one that needs no
 //! set-up. It serves `metadata/ targets/ attestations/ log/` and nothing else, in constant memory, and holds
