@@ -86,13 +86,13 @@ pub(super) fn swapped(policy: &Policy, swap: Swap<'_>) -> Result<Option<Vec<Stri
     if log.is_none() && witness.is_none() {
         return Ok(None);
     }
-    let text = text_lines(policy)?;
     let changed = match (log, witness) {
-        (Some(at), _) => swap_log(policy, &text, at, swap)?,
-        (None, Some(at)) => swap_witness(policy, &text, at, swap)?,
+        (Some(at), _) => swap_log(policy, at, swap)?,
+        (None, Some(at)) => swap_witness(policy, at, swap)?,
         (None, None) => return Ok(None),
     };
-    Ok(Some(checked_lines(&changed)?))
+    changed.require_witnesses()?;
+    lines(&changed).map(Some)
 }
 
 /// Lines that are a policy, in the form that a root carries.
@@ -118,108 +118,52 @@ pub(super) fn parsed(given: &[String]) -> Result<Policy, PublishError> {
     Ok(policy)
 }
 
-/// The lines of the text: logs, witnesses, groups, quorum, each in the order of the policy's lists.
-fn text_lines(policy: &Policy) -> Result<Vec<String>, PublishError> {
-    lines(policy)
-}
-
 fn lines(policy: &Policy) -> Result<Vec<String>, PublishError> {
     let invalid = PolicyError::Invalid { line: None, problem: PolicyProblem::KeyText };
     let text = String::from_utf8(policy.encode()).map_err(|_| invalid)?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn swap_log(
-    policy: &Policy,
-    text: &[String],
-    at: usize,
-    swap: Swap<'_>,
-) -> Result<Vec<String>, PublishError> {
-    let log = &policy.logs()[at];
-    let mut text = text.to_vec();
+fn swap_log(policy: &Policy, at: usize, swap: Swap<'_>) -> Result<Policy, PublishError> {
+    let name = policy.logs()[at].key.name();
     match swap.to {
-        Some(to) => {
-            let key = VerifierKey::for_log(log.key.name(), &to.key)?;
-            text[at] = text[at].replacen(&log.key.to_string(), &key.to_string(), 1);
-        }
-        None if policy.logs().len() > 1 => drop(text.remove(at)),
-        None => {
-            let role = format!("log {}", log.key.name());
-            return Err(PublishError::KeyNeeded { role, threshold: 1, keys: 0 });
-        }
+        Some(to) => Ok(policy.with_log_key(at, VerifierKey::for_log(name, &to.key)?)?),
+        None => policy.without_log(at).map_err(|_| PublishError::KeyNeeded {
+            role: format!("log {name}"),
+            threshold: 1,
+            keys: 0,
+        }),
     }
-    Ok(text)
 }
 
-fn swap_witness(
-    policy: &Policy,
-    text: &[String],
-    at: usize,
-    swap: Swap<'_>,
-) -> Result<Vec<String>, PublishError> {
+fn swap_witness(policy: &Policy, at: usize, swap: Swap<'_>) -> Result<Policy, PublishError> {
+    let Some(to) = swap.to else {
+        return policy.without_witness(at).map_err(|needed| PublishError::KeyNeeded {
+            role: format!("quorum of {}", policy.logs().first().map_or("the log", |log| log.key.name())),
+            threshold: u32::try_from(needed.threshold).unwrap_or(u32::MAX),
+            keys: needed.left,
+        });
+    };
     let witness = &policy.witnesses()[at];
-    let line = policy.logs().len() + at;
-    let Some(to) = swap.to else { return without_witness(policy, text, at) };
     // The local witness is named after its key.
     let is_local = witness.url.is_none() && witness.key.name() == witnesses::local_name(swap.from);
     let name = if is_local { witnesses::local_name(&to.key) } else { witness.key.name().to_owned() };
-    let key = VerifierKey::for_witness(&name, &to.key)?;
-    let mut text = text.to_vec();
-    text[line] = text[line].replacen(&witness.key.to_string(), &key.to_string(), 1);
+    let mut next = PolicyWitness { key: VerifierKey::for_witness(&name, &to.key)?, ..witness.clone() };
     if is_local && witness.name.as_str() == Some(witness.key.name()) {
-        for line in &mut text[line..] {
-            *line = renamed(line, witness.key.name(), &name);
-        }
+        next.name = policy_name(&name)?;
     }
-    Ok(text)
-}
-
-/// The policy without a witness, for whom no other cosigns: groups ask for as many as before.
-fn without_witness(policy: &Policy, text: &[String], at: usize) -> Result<Vec<String>, PublishError> {
-    let name = &policy.witnesses()[at].name;
-    let member = Member::Witness(at);
-    let needed = |threshold: usize, keys| PublishError::KeyNeeded {
-        role: format!("quorum of {}", policy.logs().first().map_or("the log", |log| log.key.name())),
-        threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
-        keys,
-    };
-    if policy.quorum() == Some(member) {
-        return Err(needed(1, 0));
-    }
-    let groups = policy.logs().len() + policy.witnesses().len();
-    let mut text = text.to_vec();
-    for (group, line) in policy.groups().iter().zip(&mut text[groups..]) {
-        if !group.members().contains(&member) {
-            continue;
-        }
-        let left = group.members().len() - 1;
-        if left < group.threshold() {
-            return Err(needed(group.threshold(), left));
-        }
-        let threshold = group.threshold().to_string();
-        let keep = |(place, word): (usize, &str)| match place {
-            2 => Some(threshold.clone()),
-            3.. if Some(word) == name.as_str() => None,
-            _ => Some(word.to_owned()),
-        };
-        *line = line.split(' ').enumerate().filter_map(keep).collect::<Vec<_>>().join(" ");
-    }
-    text.remove(policy.logs().len() + at);
-    Ok(text)
-}
-
-/// A line in which a name is another one.
-fn renamed(line: &str, from: &str, to: &str) -> String {
-    let rename = |word| if word == from { to } else { word };
-    line.split(' ').map(rename).collect::<Vec<_>>().join(" ")
+    Ok(policy.with_witness(at, next)?)
 }
 
 /// A witness under the name of its key.
 fn named(key: VerifierKey, url: Option<&str>) -> Result<PolicyWitness, PublishError> {
-    let invalid = || PolicyError::Invalid { line: None, problem: PolicyProblem::NameInvalid };
-    let name = PolicyName::new(key.name().as_bytes()).ok_or_else(invalid)?;
-    let url = url.map(|url| PolicyName::new(url.as_bytes()).ok_or_else(invalid)).transpose()?;
+    let (name, url) = (policy_name(key.name())?, url.map(policy_name).transpose()?);
     Ok(PolicyWitness { name, key, url })
+}
+
+fn policy_name(text: &str) -> Result<PolicyName, PolicyError> {
+    let invalid = PolicyError::Invalid { line: None, problem: PolicyProblem::NameInvalid };
+    PolicyName::new(text.as_bytes()).ok_or(invalid)
 }
 
 fn origin(policy: &Policy) -> Result<&str, PublishError> {

@@ -1,17 +1,20 @@
 //! Trust policies: which logs and witnesses are known, and which witnesses are enough.
 //!
 //! Spec: <https://c2sp.org/tlog-policy>.
-//! `parse`: the file format and its rules; `rule`: groups and quorum; `check`: a checkpoint against the policy.
+//! `parse`: the file format and its rules; `rule`: groups and quorum; `check`: a checkpoint against the policy; `edit`: one
+//! member changed.
 //! `quorum none` is legal text and parses; nothing is ever accepted under it ([`Policy::require_witnesses`]).
 //! Not here: where a policy comes from (a repository's root metadata, or a file).
 
 mod check;
+mod edit;
 mod error;
 mod name;
 mod parse;
 mod rule;
 
 pub use check::{Cosigner, MAX_FUTURE_SECONDS, VerifiedCheckpoint};
+pub use edit::WitnessNeeded;
 pub use error::{PolicyError, PolicyProblem};
 pub use name::PolicyName;
 pub use rule::{Group, Member};

@@ -7,6 +7,7 @@ mod merkle;
 mod note;
 mod own;
 mod policy;
+mod policy_edit;
 mod proof;
 mod support;
 mod tile;
