@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 use countersign_base::text::escape;
@@ -88,6 +88,8 @@ pub(crate) struct ServeArgs {
 
 pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, CliError> {
     let WitnessCommand::Serve(args) = command;
+    // Before it is read: what changes from here on is seen to have changed.
+    let seen = args.log_list.as_deref().and_then(state);
     let logs = read_logs(&args.log, args.log_list.as_deref())?;
     // An address that cannot be had is told before a key is made.
     let listening = Listening::bind(&args.listen)?;
@@ -114,7 +116,7 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
     let clock = Arc::new(move || -> Timestamp { site::now().map_or(start, |now| now.max(start)) });
     let reload = reload(args, &witness, site);
     if let Some(path) = args.log_list.clone() {
-        follow(path, Arc::clone(&reload))?;
+        follow(path, seen, Arc::clone(&reload))?;
     }
     let out = site.out.clone();
     let service = WitnessService::new(witness, clock)
@@ -161,14 +163,17 @@ fn reload(args: &ServeArgs, witness: &Arc<Witness>, site: &Site) -> Hangup {
     })
 }
 
-/// Reads the list of logs again whenever its file changes.
-fn follow(path: PathBuf, reload: Hangup) -> Result<(), CliError> {
-    let state = |path: &Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        // A file that is replaced within the clock's resolution is another one, or has another length.
-        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
-    };
-    let mut seen = state(&path);
+/// What tells that a file is another one than before.
+type State = (SystemTime, u64, u64);
+
+fn state(path: &Path) -> Option<State> {
+    let metadata = std::fs::metadata(path).ok()?;
+    // A file that is replaced within the clock's resolution is another one, or has another length.
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+}
+
+/// Reads the list of logs again whenever its file is not what was `seen`.
+fn follow(path: PathBuf, mut seen: Option<State>, reload: Hangup) -> Result<(), CliError> {
     let watch = move || {
         loop {
             std::thread::sleep(RELOAD);
