@@ -11,7 +11,7 @@ use crate::lab::{Lab, Run};
 use crate::log::{Live, published_size, wait_for_size};
 
 /// Longest time until somebody is told.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A machine with a witness and the log that it cosigns.
 struct Scene {

@@ -78,8 +78,8 @@ impl Refusal {
     /// The entry is in the log, and no checkpoint that shows it could be published in time.
     pub(crate) fn unpublished(index: u64) -> Self {
         let message =
-            format!("entry {index} is in the log and waits for witnesses; the same request will find it");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_QUORUM_NOT_MET, message)
+            format!("entry {index} is durable and waits for witnesses; the same request will find it");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::WITNESS_UNAVAILABLE, message)
     }
 
     /// The proof of an entry cannot be made, or does not verify.

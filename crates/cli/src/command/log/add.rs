@@ -78,7 +78,7 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
         }
     };
     let url = args.log.folder().is_none().then_some(args.log.log.as_str());
-    let head = covering(&reader, url, added.index, &site.out)?;
+    let head = covering(&reader, url, added.index)?;
     let inclusion = reader.prove(&head, added.index)?;
     if inclusion.leaf != leaf_hash(&added.entry) {
         let what =

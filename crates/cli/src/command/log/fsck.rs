@@ -117,7 +117,7 @@ impl Report for Proven {
 }
 
 /// A number with its noun.
-fn counted(number: u64, noun: &str) -> String {
+pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -14,6 +14,7 @@ use countersign_tlog::policy::Policy;
 use serde::Serialize;
 use serde_json::json;
 
+use super::fsck::counted;
 use super::proof::entries;
 use super::reader::read_policy;
 use super::sigstore::vkey;
@@ -171,7 +172,10 @@ impl Report for Mirrored {
             ));
         }
         if self.removed > 0 {
-            lines.push(format!("removed   {} partial files whose full ones are there", self.removed));
+            lines.push(format!(
+                "removed   {} whose full ones are there",
+                counted(self.removed, "partial file")
+            ));
         }
         if !self.witnesses.is_empty() {
             lines.push(format!("witnessed {}", self.witnesses.join(", ")));

@@ -13,7 +13,7 @@ use countersign_tlog::TlogProof;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
 use serde::Serialize;
 
-use super::fsck::{kept, newest_policy};
+use super::fsck::{counted, kept, newest_policy};
 use super::mirror::{Belief, BeliefArgs};
 use super::source::source;
 use crate::error::CliError;
@@ -119,15 +119,23 @@ impl Report for Done {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![match (self.mended.len(), self.left.len()) {
             (0, 0) => format!("log {} is whole: nothing to put back", self.origin),
-            (mended, 0) => format!("log {} is whole again: {mended} files put back", self.origin),
+            (mended, 0) => {
+                format!("log {} is whole again: {} put back", self.origin, counted(mended as u64, "file"))
+            }
             (mended, left) => {
-                format!("log {} is not whole: {mended} files put back, {left} left", self.origin)
+                format!(
+                    "log {} is not whole: {} put back, {left} left",
+                    self.origin,
+                    counted(mended as u64, "file")
+                )
             }
         }];
         let file = |file: &File| format!("put back  {} was {}, made from {}", file.path, file.was, file.from);
         lines.extend(self.mended.iter().map(file));
         lines.extend(self.left.iter().map(|left| format!("left      {}: {}", left.path, left.why)));
-        let removed = |removed: &u64| format!("removed   {removed} partial files whose full ones are there");
+        let removed = |removed: &u64| {
+            format!("removed   {} whose full ones are there", counted(*removed, "partial file"))
+        };
         lines.extend(self.removed.as_ref().map(removed));
         lines
     }

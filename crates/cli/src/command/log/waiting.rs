@@ -10,14 +10,11 @@ use countersign_log::LogError;
 
 use super::reader::{Head, Reader};
 use crate::error::CliError;
-use crate::printer::Printer;
 
 /// How long a checkpoint that covers the entry is waited for.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How long, where the log says that witnesses fail it.
-const MAX_WAIT_FAILING: Duration = Duration::from_secs(3);
-/// After so long it is said that it is waited for.
-const QUIET: Duration = Duration::from_secs(1);
+const MAX_WAIT_FAILING: Duration = Duration::from_secs(5);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(20);
 /// How often the log is asked which witnesses fail it.
@@ -31,14 +28,9 @@ const FAILING: &str = "countersign_log_witness_failing{";
 type Failing = (String, Code);
 
 /// The log's checkpoint, as soon as it covers the entry. `url` is where the log answers, if it is not a folder.
-pub(super) fn covering(
-    reader: &Reader,
-    url: Option<&str>,
-    index: u64,
-    out: &Printer,
-) -> Result<Head, CliError> {
+pub(super) fn covering(reader: &Reader, url: Option<&str>, index: u64) -> Result<Head, CliError> {
     let start = Instant::now();
-    let (mut asked, mut failing, mut quiet) = (start, Vec::new(), true);
+    let (mut asked, mut failing) = (start, Vec::new());
     loop {
         match reader.head() {
             Ok(head) if head.size() > index => return Ok(head),
@@ -47,12 +39,6 @@ pub(super) fn covering(
             _ => {}
         }
         let waited = start.elapsed();
-        if quiet && waited > QUIET {
-            quiet = false;
-            out.step(&format!(
-                "entry {index} is durable in the log; waiting for a checkpoint that covers it"
-            ));
-        }
         if waited > MAX_WAIT || (!failing.is_empty() && waited > MAX_WAIT_FAILING) {
             let fix = "nothing is lost: the log publishes it by itself once enough witnesses cosign\n\
                        run the same command again then; it finds the entry and proves it";
