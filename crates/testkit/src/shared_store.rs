@@ -1,8 +1,8 @@
 //! A store in memory as several processes see it: each operation of each process can be paused, lost, or done and
 //! answered wrongly, as told.
 //!
-//! What it keeps and compares are bytes alone, so a cell whose value comes back takes an old writer's word again; servers
-//! whose entity tags are digests do the same.
+//! What it keeps and compares are bytes alone, so a cell whose value comes back takes an old writer's word again;
+//! servers whose entity tags are digests do the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -320,7 +320,8 @@ impl Script {
         Self::new(None)
     }
 
-    /// At operation `at` the process stands still until [`Script::resume`]: all of its threads, at their next operation.
+    /// At operation `at` the process stands still until [`Script::resume`]: all of its threads, at their next
+    /// operation.
     pub fn pausing(at: usize, when: When) -> Arc<Self> {
         Self::new(Some((at, Act::Pause(when))))
     }

@@ -68,9 +68,9 @@ pub enum Turn {
 }
 
 impl Candidate {
-    /// With the log's key, the URL at which others are told to submit while this process leads, and how long a leader
-    /// must be silent before it is replaced. That time is to be the same in all processes: a leader changes its cell three
-    /// times in it.
+    /// With the log's key, the URL at which others are told to submit while this process leads, and how long a
+    /// leader must be silent before it is replaced. That time is to be the same in all processes: a leader changes
+    /// its cell three times in it.
     ///
     /// # Errors
     /// `usage` for a URL that is none, or a time out of [`MIN_TAKEOVER`] `..=` [`MAX_TAKEOVER`].

@@ -24,6 +24,9 @@
 //! more, because the fsync of the process before may have failed. After a failure of storage the value refuses
 //! all further work: only reopening knows what is on disk.
 //!
+//! On storage that several machines share the steps are these, with a leader in the place of the lock:
+//! `crates/log/src/lease/mod.rs` says what differs and why a leader that was stopped can do no harm.
+//!
 //! What this does not notice: both folders restored together from an older copy. Witnesses do: they hold a larger
 //! size, and publishing then stops with `log-storage-rollback`.
 
