@@ -4,6 +4,7 @@
 //! checkpoint that was published with it, in `published/`, durable before a client can see what it proves. If that was
 //! restored as well, the witnesses themselves know, and are asked.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use countersign_base::text::escape;
@@ -47,11 +48,11 @@ pub(crate) fn check_seen(site: &Site, policy: &Policy, log: &Sequencer) -> Resul
 }
 
 /// Asks the witnesses elsewhere whether they have seen more of the log than there is, before anything is signed or
-/// logged. What else they say, and whether they can be reached at all, is for the cosigning to judge: a renewal that needs
-/// none of them does not wait for all to be up.
+/// logged. What was published was cosigned by a quorum: so many must say so, or be silent, that it can have been. One that
+/// lies stops nothing, and a renewal, which needs none of them, does not wait for all to be up.
 ///
 /// # Errors
-/// `log-storage-rollback` if one has.
+/// `log-storage-rollback` if they have.
 pub(crate) fn ask_witnesses(
     policy: &Policy,
     log: &Sequencer,
@@ -61,19 +62,22 @@ pub(crate) fn ask_witnesses(
     if size == 0 {
         return Ok(());
     }
-    for witness in policy.witnesses().iter().filter(|witness| witness.url.is_some()) {
+    let (mut level, mut ahead) = (BTreeSet::new(), None);
+    for (place, witness) in policy.witnesses().iter().enumerate().filter(|(_, one)| one.url.is_some()) {
         // From the present size to the present size: a witness that is level with it has nothing to prove.
         let Ok(request) = AddCheckpoint::new(size, Vec::new(), log.signed().clone()) else { continue };
-        if let Err(CosignError::Conflict { size: seen }) = connect(witness).cosign(&request)
-            && seen > log.size()
-        {
-            let (name, has) = (escape(witness.key.name()), log.size());
-            let what =
-                format!("witness `{name}` has cosigned a tree of {seen} entries, and the log has {has}");
-            return Err(LogError::StorageRollback(what).into());
+        match connect(witness).cosign(&request) {
+            Err(CosignError::Conflict { size: seen }) if seen > log.size() => ahead = Some((witness, seen)),
+            Ok(_) | Err(CosignError::Conflict { .. }) => drop(level.insert(place)),
+            Err(_) => {}
         }
     }
-    Ok(())
+    let Some((witness, seen)) = ahead.filter(|_| policy.is_met(|place| !level.contains(&place))) else {
+        return Ok(());
+    };
+    let (name, has) = (escape(witness.key.name()), log.size());
+    let what = format!("witness `{name}` has cosigned a tree of {seen} entries, and the log has {has}");
+    Err(LogError::StorageRollback(what).into())
 }
 
 /// Remembers a checkpoint, whose note is `signed`, that is about to be published, unless the local witness does.

@@ -19,6 +19,20 @@ use crate::support::{Site, code, files, start, temp};
 struct Operators {
     witnesses: Vec<Arc<Witness>>,
     down: Arc<Mutex<BTreeSet<String>>>,
+    /// What these say instead of an answer: that they have seen a larger tree.
+    lying: Arc<Mutex<BTreeSet<String>>>,
+}
+
+struct Liar(String);
+
+impl Cosigner for Liar {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn cosign(&mut self, _: &AddCheckpoint) -> Result<Vec<NoteSignature>, CosignError> {
+        Err(CosignError::Conflict { size: 1000 })
+    }
 }
 
 struct Unreachable(String);
@@ -42,7 +56,7 @@ impl Operators {
             let state = root.join(format!("w{number}"));
             Arc::new(Witness::open(&state, &name, signers, LogList::default()).unwrap())
         };
-        Self { witnesses: (1..=count).map(witness).collect(), down: Arc::default() }
+        Self { witnesses: (1..=count).map(witness).collect(), down: Arc::default(), lying: Arc::default() }
     }
 
     fn learn(&self, log: &VerifierKey) {
@@ -61,6 +75,9 @@ impl Operators {
             let name = asked.key.name();
             if all.down.lock().unwrap().contains(name) {
                 return Box::new(Unreachable(name.to_owned()));
+            }
+            if all.lying.lock().unwrap().contains(name) {
+                return Box::new(Liar(name.to_owned()));
             }
             let witness = all.witnesses.iter().find(|witness| witness.name() == name).unwrap();
             Box::new(LocalCosigner::new(Arc::clone(witness), start()))
@@ -202,6 +219,24 @@ fn a_log_that_is_another_than_the_witness_saw_signs_nothing_more() {
     assert_eq!(code(site.release("1.1.0", "two")), "log-storage-rollback");
     assert_eq!(code(site.renew()), "log-storage-rollback");
     assert!(before == files(&site.repo()), "a forked log went on");
+}
+
+/// One of three witnesses says that it has seen more. Two must have cosigned what was published, and the others have not:
+/// it lies, and keeps nothing from being renewed. Where another is silent, it may be right.
+#[test]
+fn one_witness_that_lies_stops_no_renewal() {
+    let dir = temp();
+    let operators = Operators::new(dir.path(), 3);
+    let mut site = operators.site(&dir.path().join("machine"));
+    let error = operators.init(&mut site).unwrap_err();
+    operators.learn(&log_line(&error));
+    operators.init(&mut site).unwrap();
+    operators.lying.lock().unwrap().insert("witness.example/w2".to_owned());
+    site.renew().unwrap();
+    operators.stop(&["w3"]);
+    assert_eq!(code(site.renew()), "log-storage-rollback");
+    operators.lying.lock().unwrap().clear();
+    site.renew().unwrap();
 }
 
 /// The whole machine is restored from yesterday, keys directory and all. Only the witnesses elsewhere know what has been
