@@ -109,8 +109,9 @@ impl Publisher<'_> {
     ///
     /// # Errors
     /// `proposal-stale` if the metadata that it builds on is no longer the newest, also when it was published before,
-    /// or `approval-invalid` if somebody who signed it has lost their say since; `proposal-expired`; `publish-threshold-not-met`, or `approval-invalid` if signatures are there that do not
-    /// count; `approval-self` by the rule of separation; codes of keys, log and witnesses.
+    /// or `approval-invalid` if somebody who signed it has lost their say since; `proposal-expired`;
+    /// `publish-threshold-not-met`, or `approval-invalid` if signatures are there that do not count; `approval-self` by
+    /// the rule of separation; codes of keys, log and witnesses.
     pub fn publish_proposal(&mut self, proposal: &Proposal) -> Result<Publication, PublishError> {
         let site = &self.site;
         let lock = act::lock(&site.layout)?;
