@@ -27,7 +27,7 @@ pub(super) fn keep_clean(public: &Path, key: VerifierKey, out: Printer) -> Resul
                     told = true;
                     let error = CliError::from(error);
                     let causes = error.causes.iter().map(|cause| format!(": {cause}")).collect::<String>();
-                    out.warn(&format!("old partial tiles are not removed: {}{causes}", error.what));
+                    out.warn_now(&format!("old partial tiles are not removed: {}{causes}", error.what));
                 }
                 Err(_) => {}
             }

@@ -24,7 +24,7 @@ pub(super) fn say(out: &Printer, event: &LogEvent<'_>) {
         LogEvent::Follows { epoch, url: Some(url) } => {
             out.step(&format!("front end of {} (epoch {epoch})", escape(url)));
         }
-        LogEvent::Follows { epoch, url: None } => out.warn(&format!(
+        LogEvent::Follows { epoch, url: None } => out.warn_now(&format!(
             "front end that takes no submissions, as the leader (epoch {epoch}) has no --advertise"
         )),
         LogEvent::Blind { error } => {
@@ -32,15 +32,15 @@ pub(super) fn say(out: &Printer, event: &LogEvent<'_>) {
                 LogError::Storage(below) => below,
                 other => other,
             };
-            out.warn(&format!("the bucket does not say who leads: {}", chain(error)));
+            out.warn_now(&format!("the bucket does not say who leads: {}", chain(error)));
         }
         LogEvent::Sees => out.step("the bucket says again who leads"),
         LogEvent::WitnessFails { name, error } => {
-            out.warn(&format!("witness `{}` does not cosign: {error}", escape(name)));
+            out.warn_now(&format!("witness `{}` does not cosign: {error}", escape(name)));
         }
         LogEvent::WitnessCosigns { name } => out.step(&format!("witness `{}` cosigns again", escape(name))),
         LogEvent::Unpublished { .. } => {
-            out.warn("entries are taken and not published: too few witnesses cosign; trying again");
+            out.warn_now("entries are taken and not published: too few witnesses cosign; trying again");
         }
         LogEvent::Published { size } => out.step(&format!("published again, {}", entries(*size))),
         _ => {}

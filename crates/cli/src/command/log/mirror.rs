@@ -201,9 +201,9 @@ pub(crate) fn run(args: &MirrorArgs, site: &Site) -> Result<ExitCode, CliError> 
             Ok(done) if done.size > done.from => site.out.report(&done)?,
             Ok(_) => {}
             // An outage passes, and a cache that is behind catches up; what readers see is as good as it was.
-            Err(error @ MirrorError::Rollback { .. }) => site.out.warn(&error.to_string()),
+            Err(error @ MirrorError::Rollback { .. }) => site.out.warn_now(&error.to_string()),
             Err(error) if error.class() == Class::Unavailable && error.code() != code::LOG_STORAGE_FAILED => {
-                site.out.warn(&error.to_string());
+                site.out.warn_now(&error.to_string());
             }
             Err(error) => return Err(error.into()),
         }
