@@ -9,6 +9,7 @@ use countersign_base::Timestamp;
 use countersign_base::code::{self, Code, Explain};
 use countersign_base::text::escape;
 use countersign_tlog::merkle::Hash;
+use countersign_tlog::policy::Policy;
 use countersign_tlog::witness::{AddCheckpoint, Answer};
 use countersign_tlog::{NoteSignature, SignedCheckpoint, VerifierKey, cosignature};
 
@@ -38,6 +39,12 @@ pub enum CosignError {
         /// The size it has cosigned.
         size: u64,
     },
+    /// It has seen more than there is: it lies, or the log's storage is older than what the log has signed.
+    #[error("it has cosigned size {size} of this log, which has fewer entries")]
+    Ahead {
+        /// The size it says it has cosigned.
+        size: u64,
+    },
     /// It says that the checkpoint does not extend the one it has cosigned.
     #[error("it refuses the checkpoint as inconsistent: {0}")]
     Inconsistent(String),
@@ -56,6 +63,7 @@ impl Explain for CosignError {
     fn code(&self) -> Code {
         match self {
             Self::Conflict { .. } => code::WITNESS_CONFLICT,
+            Self::Ahead { .. } => code::LOG_STORAGE_ROLLBACK,
             Self::Inconsistent(_) => code::WITNESS_INCONSISTENT,
             Self::LogUnknown => code::WITNESS_LOG_UNKNOWN,
             Self::Unavailable(_) => code::WITNESS_UNAVAILABLE,
@@ -67,6 +75,7 @@ impl Explain for CosignError {
 /// The code that says most about a publication that failed: a refusal before an outage.
 pub(crate) fn worst(failed: &[(String, CosignError)]) -> Option<Code> {
     let rank = |error: &CosignError| match error {
+        CosignError::Ahead { .. } => 5,
         CosignError::Inconsistent(_) => 4,
         CosignError::Conflict { .. } => 3,
         CosignError::Signature => 2,
@@ -104,13 +113,47 @@ pub(crate) struct Collected {
     pub(crate) failed: Vec<(String, CosignError)>,
 }
 
+impl Collected {
+    /// Refuses to go on where as many witnesses have seen more than there is as readers believe, or as are needed.
+    ///
+    /// What a quorum of them says may be what readers have seen; and nothing can be published without them anyway. Fewer
+    /// than that may be lying, and are left out (docs/adr/0029-a-witness-that-lies.md).
+    pub(crate) fn check_ahead(&self, policies: &[&Policy]) -> Result<(), LogError> {
+        let ahead = |name: &str| {
+            let one =
+                |(who, why): &(String, CosignError)| who == name && matches!(why, CosignError::Ahead { .. });
+            self.failed.iter().any(one)
+        };
+        let decisive = |policy: &&Policy| {
+            let said: Vec<bool> =
+                policy.witnesses().iter().map(|witness| ahead(witness.key.name())).collect();
+            said.contains(&true)
+                && (policy.is_met(|place| said[place]) || !policy.is_met(|place| !said[place]))
+        };
+        if !policies.iter().any(decisive) {
+            return Ok(());
+        }
+        let say = |(name, why): &(String, CosignError)| match why {
+            CosignError::Ahead { size } => {
+                Some(format!("witness `{}` has cosigned size {size}", escape(name)))
+            }
+            _ => None,
+        };
+        let said: Vec<String> = self.failed.iter().filter_map(say).collect();
+        let size = self.signed.checkpoint().size();
+        Err(LogError::StorageRollback(format!("{}, and the log has {size} entries", said.join(", "))))
+    }
+}
+
 /// Asks every cosigner for a cosignature of `signed`, one after the other.
 ///
 /// `known` gives the size that a witness cosigned last, as far as is known; `consistency` the proof from an older
 /// size. Only signatures that verify under one of `keys` are added: a broken one would spoil the whole note.
 ///
+/// Nothing that a witness answers is an error of the whole: one that lies must not speak for the others.
+///
 /// # Errors
-/// `log-storage-rollback` if a witness has seen a larger tree than this one: it was signed, and it is not here.
+/// Those of the log's storage, where the proofs come from.
 pub(crate) fn collect(
     signed: &SignedCheckpoint,
     cosigners: &mut [Box<dyn Cosigner>],
@@ -122,27 +165,25 @@ pub(crate) fn collect(
     let mut collected = Collected { signed: signed.clone(), failed: Vec::new() };
     for cosigner in cosigners {
         let name = cosigner.name().to_owned();
-        let mut old = known(&name).min(size);
-        let mut answer = ask(&mut **cosigner, signed, old, consistency)?;
-        if let Err(CosignError::Conflict { size: seen }) = answer {
-            if seen > size {
-                return Err(LogError::StorageRollback(format!(
-                    "witness `{}` has cosigned size {seen}, and the log has {size} entries",
-                    escape(&name)
-                )));
-            }
-            old = seen;
-            answer = ask(&mut **cosigner, signed, old, consistency)?;
+        let mut answer = ask(&mut **cosigner, signed, known(&name).min(size), consistency)?;
+        // Once: a witness that names another size each time is asked no further.
+        if let Err(CosignError::Conflict { size: seen }) = answer
+            && seen <= size
+        {
+            answer = ask(&mut **cosigner, signed, seen, consistency)?;
         }
         let added = answer.and_then(|signatures| {
-            let good = verified(signed, &name, keys, signatures);
+            let good = verified(signed, &name, keys, &signatures);
             if good.is_empty() { Err(CosignError::Signature) } else { Ok(good) }
         });
+        let added = added.and_then(|good| {
+            let all = collected.signed.with_signatures(&good);
+            all.map_err(|error| CosignError::Unavailable(error.to_string()))
+        });
         match added {
-            Ok(signatures) => {
-                collected.signed = collected.signed.with_signatures(&signatures).map_err(|source| {
-                    LogError::Checkpoint { place: "cosigned checkpoint".to_owned(), source }
-                })?;
+            Ok(signed) => collected.signed = signed,
+            Err(CosignError::Conflict { size: seen }) if seen > size => {
+                collected.failed.push((name, CosignError::Ahead { size: seen }));
             }
             Err(error) => collected.failed.push((name, error)),
         }
@@ -162,18 +203,19 @@ fn ask(
     Ok(cosigner.cosign(&request))
 }
 
-/// Those of a witness's signatures that are its, and good.
+/// Those of a witness's signatures that are its, and good: one for each key. It can make as many as it likes, with other
+/// times, and a note has room for [`countersign_tlog::note::MAX_SIGNATURES`] of all.
 fn verified(
     signed: &SignedCheckpoint,
     name: &str,
     keys: &[VerifierKey],
-    signatures: Vec<NoteSignature>,
+    signatures: &[NoteSignature],
 ) -> Vec<NoteSignature> {
-    let good = |signature: &NoteSignature| {
-        keys.iter()
-            .any(|key| key.name() == name && cosignature::verify(signature, key, signed.checkpoint()).is_ok())
+    let good = |key: &VerifierKey| {
+        let verifies = |one: &&NoteSignature| cosignature::verify(one, key, signed.checkpoint()).is_ok();
+        signatures.iter().find(verifies).cloned()
     };
-    signatures.into_iter().filter(good).collect()
+    keys.iter().filter(|key| key.name() == name).filter_map(good).collect()
 }
 
 /// A witness in this process.

@@ -20,8 +20,9 @@ impl Sequencer {
     /// # Errors
     /// `log-quorum-not-met`, `witness-unavailable`, `witness-log-unknown`, `witness-conflict`,
     /// `witness-inconsistent`: the public checkpoint stays the one before; entries stay in the log, and the next
-    /// call publishes them. `log-storage-rollback`: a witness has seen a larger tree. Others as in
-    /// [`Sequencer::integrate`].
+    /// call publishes them. `log-storage-rollback`: so many witnesses have seen a larger tree that there is no quorum
+    /// without them, or that they are one; [`LogError::Quorum`] of that code where only this round lacks them. Others as
+    /// in [`Sequencer::integrate`].
     pub fn publish(
         &mut self,
         cosigners: &mut [Box<dyn Cosigner>],
@@ -127,6 +128,7 @@ fn cosigned(
 }
 
 fn meets(collected: Collected, policies: &[&Policy], now: Timestamp) -> Result<(), LogError> {
+    collected.check_ahead(policies)?;
     let bytes = collected.signed.encode();
     let refused = policies.iter().find_map(|policy| policy.check_checkpoint(&bytes, now).err());
     match refused {

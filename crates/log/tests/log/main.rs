@@ -6,6 +6,7 @@ mod duplicates;
 mod fsck;
 mod fsck_source;
 mod handover;
+mod liars;
 mod mirror;
 mod partial;
 mod pipeline;

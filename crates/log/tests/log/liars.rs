@@ -1,0 +1,227 @@
+//! Witnesses that lie to a log: a few of them stop nothing, and as many as a quorum needs are believed.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use countersign_base::code::{self, Code, Explain as _};
+use countersign_log::{CosignError, Cosigner, Log, LogError, Publication, Settings};
+use countersign_tlog::policy::Policy;
+use countersign_tlog::witness::AddCheckpoint;
+use countersign_tlog::{NoteSignature, SignedCheckpoint, VerifierKey, cosignature};
+
+use crate::support::{entry, log_of, log_vkey, now, open, quick, scratch, secret};
+
+/// What a witness does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Cosigns,
+    /// Says that it has seen more than there is.
+    Ahead,
+    Away,
+    /// Says each time that it has seen another size, none of which is too large.
+    Restless,
+    /// Cosigns a hundred times, at different times.
+    Floods,
+}
+
+use Manner::{Ahead, Away, Cosigns, Floods, Restless};
+
+struct Actor {
+    name: String,
+    number: u8,
+    manners: Arc<Mutex<Vec<Manner>>>,
+    /// How often it was asked.
+    asked: Arc<Mutex<u64>>,
+}
+
+impl Cosigner for Actor {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn cosign(&mut self, request: &AddCheckpoint) -> Result<Vec<NoteSignature>, CosignError> {
+        let mut asked = self.asked.lock().unwrap();
+        *asked += 1;
+        let manner = self.manners.lock().unwrap()[usize::from(self.number)];
+        let sign = |seconds: u64| {
+            let checkpoint = request.signed().checkpoint();
+            cosignature::cosign(checkpoint, &self.name, &key(self.number), now().plus_seconds(seconds))
+                .unwrap()
+        };
+        match manner {
+            Cosigns => Ok(vec![sign(0)]),
+            Ahead => Err(CosignError::Conflict { size: u64::MAX }),
+            Away => Err(CosignError::Unavailable("no route".to_owned())),
+            Restless => Err(CosignError::Conflict { size: *asked % 5 }),
+            Floods => Ok((0..100).map(sign).collect()),
+        }
+    }
+}
+
+fn key(number: u8) -> countersign_crypto::SecretKey {
+    secret(10 + number)
+}
+
+fn name(number: usize) -> String {
+    format!("witness.example/w{number}")
+}
+
+/// Witnesses who do as `manners` say at the moment, and the policy that asks for `quorum` of them.
+struct Cast {
+    manners: Arc<Mutex<Vec<Manner>>>,
+    asked: Vec<Arc<Mutex<u64>>>,
+    policy: Policy,
+}
+
+impl Cast {
+    fn new(quorum: usize, manners: &[Manner]) -> Self {
+        let mut text = format!("log {}\n", log_vkey());
+        for number in 0..manners.len() {
+            let key = key(number as u8);
+            let vkey = VerifierKey::for_witness(&name(number), key.public_key()).unwrap();
+            text += &format!("witness w{number} {vkey}\n");
+        }
+        let members: Vec<String> = (0..manners.len()).map(|number| format!("w{number}")).collect();
+        text += &format!("group all-of-them {quorum} {}\nquorum all-of-them\n", members.join(" "));
+        Self {
+            manners: Arc::new(Mutex::new(manners.to_vec())),
+            asked: manners.iter().map(|_| Arc::default()).collect(),
+            policy: Policy::parse(text.as_bytes()).unwrap(),
+        }
+    }
+
+    fn actors(&self) -> impl Iterator<Item = Actor> {
+        self.asked.iter().enumerate().map(|(number, asked)| Actor {
+            name: name(number),
+            number: number as u8,
+            manners: Arc::clone(&self.manners),
+            asked: Arc::clone(asked),
+        })
+    }
+
+    fn cosigners(&self) -> Vec<Box<dyn Cosigner>> {
+        self.actors().map(|actor| Box::new(actor) as Box<dyn Cosigner>).collect()
+    }
+
+    fn publication(&self) -> Publication {
+        let cosigners = self.actors().map(|actor| Box::new(actor) as Box<dyn Cosigner + Send>).collect();
+        Publication::Witnessed { policy: self.policy.clone(), cosigners }
+    }
+
+    fn set(&self, number: usize, manner: Manner) {
+        self.manners.lock().unwrap()[number] = manner;
+    }
+}
+
+/// What publishing a log of 5 entries comes to.
+fn publish(quorum: usize, manners: &[Manner]) -> Result<SignedCheckpoint, LogError> {
+    let temp = scratch();
+    let cast = Cast::new(quorum, manners);
+    let outcome = log_of(temp.path(), 5).publish(&mut cast.cosigners(), &cast.policy, now());
+    assert_eq!(temp.path().join("log/checkpoint").exists(), outcome.is_ok());
+    outcome.map(|bytes| cast.policy.check_checkpoint(&bytes, now()).unwrap().signed().clone())
+}
+
+#[test]
+fn l03_one_witness_that_says_it_has_seen_more_stops_nothing() {
+    publish(3, &[Cosigns, Cosigns, Ahead, Cosigns, Cosigns]).unwrap();
+    publish(3, &[Ahead, Ahead, Cosigns, Cosigns, Cosigns]).unwrap();
+    publish(2, &[Ahead, Cosigns, Cosigns]).unwrap();
+}
+
+/// The copy of yesterday: those who cosigned what was published since are a quorum, and all others are too few.
+#[test]
+fn as_many_as_a_quorum_needs_are_believed() {
+    let cases: [(usize, &[Manner]); 7] = [
+        (3, &[Ahead, Cosigns, Ahead, Cosigns, Ahead]),
+        (3, &[Ahead, Away, Ahead, Cosigns, Ahead]),
+        (2, &[Ahead, Cosigns, Ahead]),
+        (1, &[Ahead]),
+        (2, &[Ahead, Cosigns]),
+        // Too few are left.
+        (4, &[Ahead, Ahead, Cosigns, Cosigns, Cosigns]),
+        // Readers believe any of them: what this one cosigned may be public.
+        (1, &[Cosigns, Ahead, Cosigns]),
+    ];
+    for (quorum, manners) in cases {
+        let error = publish(quorum, manners).unwrap_err();
+        assert!(matches!(error, LogError::StorageRollback(_)), "{quorum} of {manners:?}: {error}");
+        let place = manners.iter().position(|manner| *manner == Ahead).unwrap();
+        let says = format!("witness `{}` has cosigned size {}", name(place), u64::MAX);
+        assert!(error.to_string().contains(&says), "{error}");
+    }
+}
+
+#[test]
+fn where_others_are_away_it_is_named_and_tried_again() {
+    let named = |manners: &[Manner], expected: Code| {
+        let error = publish(3, manners).unwrap_err();
+        assert_eq!(error.code(), expected, "{error}");
+        let LogError::Quorum { failed, .. } = &error else { panic!("{error}") };
+        assert_eq!(failed.len(), manners.iter().filter(|manner| **manner != Cosigns).count());
+        assert!(failed.iter().all(|(name, _)| error.to_string().contains(name)), "{error}");
+    };
+    named(&[Ahead, Away, Away, Cosigns, Cosigns], code::LOG_STORAGE_ROLLBACK);
+    named(&[Away, Away, Away, Cosigns, Cosigns], code::WITNESS_UNAVAILABLE);
+}
+
+#[test]
+fn a_witness_that_names_another_size_each_time_is_asked_twice() {
+    let temp = scratch();
+    let cast = Cast::new(2, &[Restless, Cosigns, Cosigns]);
+    let mut log = log_of(temp.path(), 5);
+    log.publish(&mut cast.cosigners(), &cast.policy, now()).unwrap();
+    assert_eq!(*cast.asked[0].lock().unwrap(), 2);
+    assert_eq!(publish(3, &[Restless, Cosigns, Cosigns]).unwrap_err().code(), code::WITNESS_CONFLICT);
+}
+
+/// A note has room for a hundred signatures.
+#[test]
+fn a_witness_that_cosigns_a_hundred_times_counts_once() {
+    let signed = publish(2, &[Floods, Cosigns, Cosigns]).unwrap();
+    assert_eq!(signed.note().signatures().len(), 1 + 3);
+}
+
+fn start(root: &Path, cast: &Cast) -> Log {
+    let settings = Settings {
+        retry_first: Duration::from_millis(1),
+        retry_longest: Duration::from_millis(5),
+        stop_within: Duration::from_millis(50),
+        ..Settings::default()
+    };
+    let sequencer = open(quick(root), root).expect("a log");
+    Log::start(sequencer, cast.publication(), settings, Arc::new(now)).expect("threads")
+}
+
+fn accepted(log: &Log, number: u64) -> u64 {
+    log.ticket(entry(number)).expect("taken").wait().expect("durable").index
+}
+
+#[test]
+fn l03_a_running_log_goes_on_beside_a_witness_that_lies() {
+    let temp = scratch();
+    let cast = Cast::new(2, &[Ahead, Cosigns, Cosigns]);
+    // Also when it is started again.
+    for number in 0..2 {
+        let log = start(temp.path(), &cast);
+        log.await_published(accepted(&log, number)).wait().unwrap();
+        assert!(log.stop().is_none());
+    }
+    // Another is away: what comes in is taken, and published when it is back.
+    cast.set(1, Away);
+    let log = start(temp.path(), &cast);
+    let mut number = 2;
+    while log.status().failing.is_none_or(|failing| failing.attempts < 3) {
+        accepted(&log, number);
+        number += 1;
+    }
+    assert_eq!(log.status().failing.unwrap().error.code(), code::LOG_STORAGE_ROLLBACK);
+    cast.set(1, Cosigns);
+    log.await_published(number - 1).wait().unwrap();
+    // The twin: both that it needs have seen more.
+    cast.set(2, Ahead);
+    let index = accepted(&log, number);
+    assert_eq!(log.await_published(index).wait().unwrap_err().code(), code::LOG_STORAGE_FAILED);
+    assert!(matches!(&*log.stop().unwrap(), LogError::StorageRollback(_)));
+}
