@@ -152,6 +152,21 @@ fn kill_while_recovering(lab: &Lab, args: &[&str], random: &mut Random) {
     child.wait().unwrap();
 }
 
+/// Removes old partial tiles beside the running log, and is killed at it or not.
+fn remove_partial(lab: &Lab, random: &mut Random) {
+    let dir = lab.path("log");
+    let mut command = command(lab, &["log", "repair", dir.to_str().unwrap(), "--remove-partial"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    if random.below(2) == 0 {
+        random.pause(MAX_RECOVERY_MS);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    } else {
+        let status = child.wait().unwrap();
+        assert!(status.success() || !dir.join("checkpoint").exists(), "{status}");
+    }
+}
+
 /// All that was told holds in the log as readers see it now.
 fn check(log: &Live, told: &Told) {
     let mut http = log.connect();
@@ -223,7 +238,12 @@ fn l16_the_server_killed_under_load_many_times() {
         }
         // The first moments are where an entry is acknowledged before there is any tree.
         let most = if kill < 3 { 10 } else { MAX_LIFE_MS };
-        load(Live::log(&lab, "log", &[]), &mut random, &told, |random| random.pause(most));
+        load(Live::log(&lab, "log", &[]), &mut random, &told, |random| {
+            random.pause(most);
+            if random.below(4) == 0 {
+                remove_partial(&lab, random);
+            }
+        });
     }
     let log = Live::log(&lab, "log", &[]);
     let told = told.into_inner().unwrap();
