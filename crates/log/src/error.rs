@@ -181,9 +181,13 @@ impl Explain for LogError {
             }
             Self::Busy | Self::Closing => Some("try again in a second".to_owned()),
             Self::Storage(error) => error.fix(),
-            Self::StorageRollback(_) | Self::StorageCorrupt(_) => Some(
-                "restore the log's folders from a copy that is not older, then run `countersign log fsck`; \
-                 never delete the log's private folder"
+            Self::StorageRollback(_) => Some(
+                "restore the newest copy of the log with its `.countersign`, then run `countersign log fsck`; \
+                 never delete what is in `.countersign`"
+                    .to_owned(),
+            ),
+            Self::StorageCorrupt(_) => Some(
+                "`countersign log fsck` names the file that is wrong; `countersign log repair` makes it again"
                     .to_owned(),
             ),
             Self::DuplicateVersion { .. } => Some("publish it under the next version number".to_owned()),

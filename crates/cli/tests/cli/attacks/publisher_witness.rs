@@ -163,7 +163,7 @@ fn a_restored_copy_is_refused_before_anything_is_logged() {
     for run in [lab.run(&["renew", &at, "--keys", &keys]), release("1.1.0"), release("1.2.0")] {
         let run = run.refused(code::LOG_STORAGE_ROLLBACK);
         assert!(run.text().contains("these keys have published a tree of"), "{}", run.text());
-        assert!(run.text().contains("restore the log's folders"), "{}", run.text());
+        assert!(run.text().contains("restore the newest copy of the log"), "{}", run.text());
     }
     assert!(content(&repo) == before, "a refused publisher changes nothing");
 
