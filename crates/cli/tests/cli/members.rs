@@ -102,6 +102,20 @@ impl Place {
         Running::spawn(&mut self.command(&address, endpoint, &all))
     }
 
+    /// Waits until one of them leads in an epoch beyond that.
+    #[track_caller]
+    pub(crate) fn leader(members: &[Member], epoch: u64) -> usize {
+        let start = Instant::now();
+        loop {
+            let leads = |member: &Member| member.has_led().is_some_and(|led| led > epoch);
+            if let Some(found) = members.iter().position(leads) {
+                return found;
+            }
+            assert!(start.elapsed() < PATIENCE, "nobody leads beyond epoch {epoch}");
+            thread::sleep(RETRY);
+        }
+    }
+
     /// Copies the log from `url`, proves all of it, and gives its entries.
     pub(crate) fn proven(&self, member: &Member) -> Vec<Vec<u8>> {
         let copy = self.lab.path("copy");
@@ -251,8 +265,15 @@ impl Member {
     /// Waits until it leads; in which epoch.
     #[track_caller]
     pub(crate) fn leads(&self) -> u64 {
-        let line = self.says(&["leading the log"]);
-        line.trim_end_matches(')').rsplit(' ').next().unwrap().parse().unwrap()
+        self.says(&["leading the log"]);
+        self.has_led().unwrap()
+    }
+
+    /// The last epoch that it has led in, if it has said so already.
+    pub(crate) fn has_led(&self) -> Option<u64> {
+        let said = self.running.said.0.lock().unwrap();
+        let line = said.iter().rev().find(|line| line.starts_with("leading the log"))?;
+        line.trim_end_matches(')').rsplit(' ').next()?.parse().ok()
     }
 
     /// Waits until it knows that `leader` leads.
@@ -368,6 +389,9 @@ impl Told {
     }
 }
 
+/// Where processes listen, as they come and go.
+pub(crate) type Urls = Arc<Mutex<Vec<String>>>;
+
 /// Submits entries without a pause from several threads, to all of `urls` in turn, until dropped or told to stop.
 pub(crate) struct Load {
     stop: Arc<std::sync::atomic::AtomicBool>,
@@ -377,19 +401,28 @@ pub(crate) struct Load {
 impl Load {
     /// Each entry until its index is told, also where a process is gone.
     pub(crate) fn start(told: &Arc<Told>, urls: &[&str], writers: usize) -> Self {
+        Self::at(told, &Arc::new(Mutex::new(urls.iter().map(|url| (*url).to_owned()).collect())), writers)
+    }
+
+    /// The same to those that are listed at each moment.
+    pub(crate) fn at(told: &Arc<Told>, urls: &Urls, writers: usize) -> Self {
         let stop = Arc::<std::sync::atomic::AtomicBool>::default();
         let threads = (0..writers).map(|writer| {
-            let (stop, told) = (Arc::clone(&stop), Arc::clone(told));
-            let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+            let (stop, told, urls) = (Arc::clone(&stop), Arc::clone(told), Arc::clone(urls));
             thread::spawn(move || {
-                let mut urls = urls.iter().cycle().skip(writer);
+                let mut turn = writer;
+                let mut next = || {
+                    let urls = urls.lock().unwrap();
+                    turn += 1;
+                    urls[turn % urls.len()].clone()
+                };
                 for number in 0.. {
                     let entry = format!("writer {writer}, entry {number}");
                     loop {
                         if stop.load(Ordering::SeqCst) {
                             return;
                         }
-                        if told.offer(urls.next().unwrap(), entry.as_bytes()) {
+                        if told.offer(&next(), entry.as_bytes()) {
                             break;
                         }
                         thread::sleep(RETRY);

@@ -15,13 +15,15 @@ use rustix::process::Signal;
 
 use crate::lab::Lab;
 use crate::log::Live;
-use crate::members::{Load, Member, Place, Told};
+use crate::members::{Load, Member, Place, Told, Urls};
 
 /// A leader that is heard of so often: three times in this time.
 const SHORT: [&str; 2] = ["--takeover-after", "1"];
 /// One that waits for longer, so that a busy machine does not look like a dead one.
 const LONGER: [&str; 2] = ["--takeover-after", "3"];
-/// That time.
+/// Between the two, where all are to take over.
+const MIDDLE: [&str; 2] = ["--takeover-after", "2"];
+/// The longer time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A process that lost exits so, and says to whoever finds it what to do.
@@ -110,6 +112,54 @@ fn l19_b_a_leader_that_slept_knows_when_it_wakes() {
     second.terminate();
     assert_eq!(again.leads(), 3);
     place.holds(&again, &told);
+}
+
+/// Rounds of what is played over and over; `COUNTERSIGN_ROUNDS` asks for more.
+const ROUNDS: usize = 5;
+
+/// Three processes under load, of which the one that leads is killed, told to end or put to sleep, again and again.
+#[test]
+fn l19_b_leaders_that_are_killed_and_paused_over_and_over() {
+    let Some(place) = Place::new() else { return };
+    let rounds = std::env::var("COUNTERSIGN_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
+    let mut members: Vec<Member> = (0..3).map(|_| place.member(&MIDDLE)).collect();
+    let urls: Urls = Arc::default();
+    let listed =
+        |members: &[Member]| *urls.lock().unwrap() = members.iter().map(|one| one.url.clone()).collect();
+    listed(&members);
+    let told = Arc::new(Told::default());
+    let load = Load::at(&told, &urls, 4);
+    let (mut epoch, mut asleep) = (0, Vec::new());
+    for round in 0..rounds {
+        let leader = Place::leader(&members, epoch);
+        epoch = members[leader].has_led().unwrap();
+        // Who slept through the last handover finds out.
+        for sleeper in asleep.drain(..) {
+            Member::signal(&sleeper, Signal::CONT);
+            lost(sleeper);
+        }
+        Load::goes_on(&told, 20);
+        let victim = members.remove(leader);
+        members.push(place.member(&MIDDLE));
+        listed(&members);
+        match round % 3 {
+            0 => victim.kill(),
+            1 => {
+                victim.signal(Signal::STOP);
+                asleep.push(victim);
+            }
+            _ => drop(victim.terminate()),
+        }
+    }
+    let leader = Place::leader(&members, epoch);
+    for sleeper in asleep {
+        sleeper.signal(Signal::CONT);
+        lost(sleeper);
+    }
+    Load::goes_on(&told, 20);
+    load.end();
+    println!("{rounds} handovers, {} entries", told.len());
+    place.holds(&members[leader], &told);
 }
 
 /// What happens to writes on their way. Each is told to the log as a failure, but the one that is done twice.
