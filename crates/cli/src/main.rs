@@ -8,6 +8,7 @@ mod args;
 mod command;
 mod error;
 mod evidence;
+mod global;
 mod machine;
 mod member;
 mod passphrase;
@@ -18,7 +19,7 @@ mod site;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::Cli;
 use crate::printer::Printer;
@@ -27,11 +28,11 @@ use crate::site::Site;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return Printer::from_raw_args().usage(&error),
+        Err(error) => return Printer::from_raw_args().usage(&error, Cli::command()),
     };
     let printer = Printer::new(&cli.global);
-    let outcome =
-        Site::new(&cli.global, printer.clone()).and_then(|site| command::dispatch(cli.command, &site));
+    let outcome = Site::new(&cli.global, printer.clone())
+        .and_then(|site| command::dispatch(cli.command, Cli::command, &site));
     let status = match outcome {
         Ok(status) => status,
         Err(error) => printer.error(&error),

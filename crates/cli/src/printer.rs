@@ -9,7 +9,6 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::CommandFactory as _;
 use clap::error::{ContextValue, ErrorKind};
 use countersign_base::name::NameError;
 use countersign_base::text::without_password;
@@ -17,8 +16,8 @@ use countersign_base::{Explain as _, code};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::{Cli, Color, Global};
 use crate::error::CliError;
+use crate::global::{Color, Global};
 
 /// Most warnings that one JSON document carries.
 const MAX_WARNINGS: usize = 100;
@@ -259,8 +258,8 @@ impl Printer {
         if self.json { ExitCode::from(error.class.exit_status()) } else { self.error(error) }
     }
 
-    /// What clap has to say: help and version are results, everything else a usage error.
-    pub(crate) fn usage(&self, error: &clap::Error) -> ExitCode {
+    /// What clap has to say of a use of `program`: help and version are results, everything else a usage error.
+    pub(crate) fn usage(&self, error: &clap::Error, mut program: clap::Command) -> ExitCode {
         if !error.use_stderr() {
             let _ = error.print();
             return ExitCode::SUCCESS;
@@ -276,7 +275,7 @@ impl Printer {
         }
         // Neither when the only argument came from the environment.
         if std::env::args_os().len() <= 1 {
-            write_stderr(&Cli::command().render_help().to_string());
+            write_stderr(&program.render_help().to_string());
             return ExitCode::from(code.class().exit_status());
         }
         let text = told_without_passwords(error);

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use countersign_base::{Timestamp, code};
 
-use crate::args::Global;
 use crate::error::CliError;
+use crate::global::Global;
 use crate::printer::Printer;
 
 /// One run's surroundings.

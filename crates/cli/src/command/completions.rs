@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use serde_json::json;
 
-use crate::args::Cli;
 use crate::error::CliError;
 use crate::site::Site;
 
@@ -19,9 +18,9 @@ pub(crate) struct CompletionsArgs {
     shell: clap_complete::Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, site: &Site) -> Result<ExitCode, CliError> {
+pub(crate) fn run(args: &CompletionsArgs, mut program: Command, site: &Site) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "countersign", &mut script);
+    clap_complete::generate(args.shell, &mut program, "countersign", &mut script);
     let (shell, script) = (args.shell.to_string(), String::from_utf8_lossy(&script).into_owned());
     if site.out.is_json() {
         site.out.raw(&format!("{:#}\n", json!({ "shell": shell, "script": script })))?;

@@ -5,13 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 use countersign_base::code;
 use serde::Serialize;
 
-use crate::args::Cli;
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
@@ -45,13 +44,13 @@ impl Report for Written {
     }
 }
 
-pub(crate) fn run(args: &ManArgs, site: &Site) -> Result<ExitCode, CliError> {
+pub(crate) fn run(args: &ManArgs, program: Command, site: &Site) -> Result<ExitCode, CliError> {
     let writing = |error: io::Error| {
         let what = format!("cannot write manual pages to {}", args.dir.display());
         CliError::new(code::STORAGE_FAILED, what).because(error)
     };
     fs::create_dir_all(&args.dir).map_err(writing)?;
-    let mut command = Cli::command().disable_help_subcommand(true);
+    let mut command = program.disable_help_subcommand(true);
     command.build();
     let mut pages = Vec::new();
     write(&command, &args.dir, &mut pages).map_err(writing)?;

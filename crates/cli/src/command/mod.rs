@@ -72,8 +72,12 @@ pub(crate) enum Command {
     Man(man::ManArgs),
 }
 
-/// Runs one command to its exit status.
-pub(crate) fn dispatch(command: Command, site: &Site) -> Result<ExitCode, CliError> {
+/// Runs one command to its exit status. `program` makes the whole command line anew, for those who describe it.
+pub(crate) fn dispatch(
+    command: Command,
+    program: fn() -> clap::Command,
+    site: &Site,
+) -> Result<ExitCode, CliError> {
     match command {
         Command::Quickstart(args) => quickstart::run(&args, site),
         Command::Trust(command) => trust::run(&command, site),
@@ -99,7 +103,7 @@ pub(crate) fn dispatch(command: Command, site: &Site) -> Result<ExitCode, CliErr
         Command::Log(command) => log::run(&command, site),
         Command::Witness(command) => witness::run(&command, site),
         Command::Explain(args) => explain::run(&args, site),
-        Command::Completions(args) => completions::run(&args, site),
-        Command::Man(args) => man::run(&args, site),
+        Command::Completions(args) => completions::run(&args, program(), site),
+        Command::Man(args) => man::run(&args, program(), site),
     }
 }
