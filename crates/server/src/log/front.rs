@@ -1,7 +1,7 @@
 //! What a process does with submissions while another one leads the log: it passes them on, once.
 //!
-//! Who leads, and where that takes submissions, is said by the log's storage. A request that was passed on is marked, and
-//! whoever gets it without leading refuses it: so none goes in circles, and while nobody leads all are told at
+//! Who leads, and where that takes submissions, is said by the log's storage. A request that was passed on is marked,
+//! and whoever gets it without leading refuses it: so none goes in circles, and while nobody leads all are told at
 //! once to come back.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

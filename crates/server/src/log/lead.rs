@@ -15,8 +15,8 @@ use super::{Line, Site};
 use crate::ServeError;
 use crate::listen::StopHandle;
 
-/// How long a process that is being stopped waits for the end of taking over the lead. Without it another one has to wait
-/// until the lease has run out.
+/// How long a process that is being stopped waits for the end of taking over the lead. Without it another one has to
+/// wait until the lease has run out.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// That a server is to end.
@@ -67,7 +67,8 @@ pub(super) fn start(start: Start, site: &Arc<Site>, failed: StopHandle) -> Resul
 }
 
 impl Leading {
-    /// Ends the thread, and the log if this process leads it: what was acknowledged is signed, and the lease given back.
+    /// Ends the thread, and the log if this process leads it: what was acknowledged is signed, and the lease given
+    /// back.
     pub(super) fn end(self, site: &Site) -> Result<(), ServeLogError> {
         self.ending.end();
         let outcome = match self.outcome.recv_timeout(GRACE) {

@@ -11,8 +11,8 @@
 //! 409, 413; 429 and 503 with `Retry-After`. A log that fails stops serving. `GET /metrics` is for the operator.
 //!
 //! A log on shared storage has any number of such servers. Each is a front end: it serves the files, and passes
-//! submissions on to the one that leads ([`front`]). Each leads when it can ([`lead`]), and then takes them itself. None goes back: what
-//! has lost the lead ends.
+//! submissions on to the one that leads ([`front`]). Each leads when it can ([`lead`]), and then takes them itself.
+//! None goes back: what has lost the lead ends.
 
 mod answer;
 mod body;
@@ -121,8 +121,8 @@ pub fn serve_log(parts: LogParts, listening: Listening, until: Until) -> Result<
 }
 
 /// Serves a log on shared storage until told to stop: as a front end of whoever leads it, and as the leader from when
-/// this process can be that. Blocks the calling thread. When it ends, all that it acknowledged is in the log, and another process can
-/// lead at once.
+/// this process can be that. Blocks the calling thread. When it ends, all that it acknowledged is in the log, and
+/// another process can lead at once.
 ///
 /// # Errors
 /// `serve-failed`; or what the log failed with, `log-writer-conflict` if another process has taken the lead.

@@ -44,8 +44,8 @@ const SMALL_BYTES: usize = 16 * 1024;
 const BINARY: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Serves the public files of a log that nobody here writes to, such as a mirror, until told to stop. Blocks the calling
-/// thread.
+/// Serves the public files of a log that nobody here writes to, such as a mirror, until told to stop. Blocks the
+/// calling thread.
 ///
 /// # Errors
 /// `serve-failed`

@@ -136,7 +136,8 @@ pub(crate) struct LocalLog {
 impl LocalLog {
     /// Opens the log in `dir`, making it and its key if they are not there.
     ///
-    /// One that is there keeps to what it was made for, and `asked` must be that; a new one takes `asked`, else `first`.
+    /// One that is there keeps to what it was made for, and `asked` must be that; a new one takes `asked`, else
+    /// `first`.
     pub(crate) fn open(
         dir: &Path,
         args: &LocalArgs,

@@ -1,8 +1,8 @@
 //! Row L19: two sequencers. One lineage, the loser exits 3, and no index is used twice.
 //!
 //! In a bucket: processes that start together, one that is paused for longer than its lead lasts, and a network that
-//! answers conditional writes late, twice or wrongly. `bucket` plays the last on each contract by itself, `log` on each step of a
-//! leader.
+//! answers conditional writes late, twice or wrongly. `bucket` plays the last on each contract by itself, `log` on
+//! each step of a leader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
