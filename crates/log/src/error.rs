@@ -4,6 +4,7 @@ use countersign_base::code::{self, Code, Explain};
 use countersign_base::text::escape;
 use countersign_crypto::SignerError;
 use countersign_store::StoreError;
+use countersign_tlog::merkle::MAX_TREE_SIZE;
 use countersign_tlog::policy::PolicyError;
 use countersign_tlog::{CheckpointError, SignError};
 use countersign_tuf::TufError;
@@ -35,6 +36,9 @@ pub enum LogError {
         /// Number of entries.
         count: usize,
     },
+    /// The tree has as many leaves as one can have.
+    #[error("the log is full: a tree has at most {MAX_TREE_SIZE} entries")]
+    Full,
     /// Another sequencer holds the log, or has changed the checkpoint under this one.
     #[error("another process writes to this log")]
     WriterConflict(#[source] StoreError),
@@ -83,6 +87,9 @@ pub enum LogError {
         /// The tree size that tiles exist for.
         held: u64,
     },
+    /// A published checkpoint that does not meet the policy.
+    #[error("the checkpoint does not meet the policy")]
+    Policy(#[source] PolicyError),
     /// The checkpoint with the cosignatures that could be had does not meet the policy.
     #[error("the checkpoint cannot be published: {}", failures(.failed, .source))]
     Quorum {
@@ -156,7 +163,7 @@ impl Explain for LogError {
         match self {
             Self::EntryEmpty { .. } | Self::NotMetadata { .. } => code::LOG_ENTRY_MALFORMED,
             Self::EntryTooLarge { .. } => code::LOG_ENTRY_TOO_LARGE,
-            Self::BatchTooLarge { .. } => code::LIMIT_EXCEEDED,
+            Self::BatchTooLarge { .. } | Self::Full => code::LIMIT_EXCEEDED,
             Self::WriterConflict(_) => code::LOG_WRITER_CONFLICT,
             Self::Storage(_) | Self::Stopped => code::LOG_STORAGE_FAILED,
             Self::Busy | Self::Closing => code::LOG_BUSY,
@@ -167,6 +174,7 @@ impl Explain for LogError {
             Self::Signer(error) => error.code(),
             Self::ProofRange { .. } | Self::Setting(_) => code::USAGE,
             Self::Quorum { failed, source } => worst(failed).unwrap_or_else(|| source.code()),
+            Self::Policy(error) => error.code(),
             Self::TileMissing { .. } => code::LOG_TILE_MISSING,
             Self::TileMismatch { .. } => code::LOG_TILE_MISMATCH,
             Self::DuplicateVersion { .. } => code::LOG_DUPLICATE_VERSION,

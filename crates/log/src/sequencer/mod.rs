@@ -347,7 +347,7 @@ pub(crate) fn broken(error: countersign_tlog::tile::TileError) -> LogError {
 pub(crate) fn add(batches: &mut Vec<Batch>, entry: &[u8], leaf: Hash) -> Result<u64, LogError> {
     let index = batches.last().map_or(0, Batch::end);
     if index >= MAX_TREE_SIZE {
-        return Err(LogError::BatchTooLarge { count: 1 });
+        return Err(LogError::Full);
     }
     if batches.last().is_none_or(|last| !fits(last, entry)) {
         batches.push(Batch::new(index));
@@ -371,4 +371,17 @@ pub(crate) fn check_entries(entries: &[Vec<u8>]) -> Result<(), LogError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_full_takes_nothing_more() {
+        let leaf = leaf_hash(b"x");
+        let mut last = vec![Batch::new(MAX_TREE_SIZE - 1)];
+        assert_eq!(add(&mut last, b"x", leaf).unwrap(), MAX_TREE_SIZE - 1);
+        assert!(matches!(add(&mut last, b"x", leaf), Err(LogError::Full)));
+    }
 }
