@@ -1,5 +1,7 @@
 //! Why the log refused, failed or stopped.
 
+use std::io;
+
 use countersign_base::code::{self, Code, Explain};
 use countersign_base::text::escape;
 use countersign_crypto::SignerError;
@@ -48,6 +50,14 @@ pub enum LogError {
     /// The disk refused. Nothing was acknowledged after that.
     #[error("the log's storage failed")]
     Storage(#[source] StoreError),
+    /// The system refused what a log needs beside storage.
+    #[error("the system refuses {what}")]
+    System {
+        /// What it was asked for.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
     /// A call after a failure: what is on disk is not known until the log is opened again.
     #[error("the log stopped after an earlier failure of its storage")]
     Stopped,
@@ -145,6 +155,24 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    /// A thread that could not be started.
+    pub(crate) fn thread(source: io::Error) -> Self {
+        Self::System { what: "a thread", source }
+    }
+}
+
+/// `N` bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], LogError> {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => {
+            Err(LogError::System { what: "random bytes", source: io::Error::other(error.to_string()) })
+        }
+    }
+}
+
 /// `Storage` or `WriterConflict`, by what went wrong.
 impl From<StoreError> for LogError {
     fn from(error: StoreError) -> Self {
@@ -166,6 +194,7 @@ impl Explain for LogError {
             Self::BatchTooLarge { .. } | Self::Full => code::LIMIT_EXCEEDED,
             Self::WriterConflict(_) => code::LOG_WRITER_CONFLICT,
             Self::Storage(_) | Self::Stopped => code::LOG_STORAGE_FAILED,
+            Self::System { .. } => code::SERVE_FAILED,
             Self::Busy | Self::Closing => code::LOG_BUSY,
             Self::StorageRollback(_) => code::LOG_STORAGE_ROLLBACK,
             Self::StorageCorrupt(_) => code::LOG_STORAGE_CORRUPT,

@@ -227,7 +227,7 @@ impl Tenure {
         let heart = thread::Builder::new()
             .name("log-lease".to_owned())
             .spawn(move || beating.beat(takeover / BEATS))
-            .map_err(StoreError::io("start a thread for", SharedPlace::LEADER.as_ref()))?;
+            .map_err(LogError::thread)?;
         Ok(Self { lease: Lease(inner), heart: Some(heart) })
     }
 

@@ -17,7 +17,7 @@
 
 use countersign_base::text::escape;
 
-use crate::error::LogError;
+use crate::error::{LogError, random};
 
 use super::SharedPlace;
 
@@ -45,7 +45,7 @@ pub(crate) struct Leader {
 impl Leader {
     /// Of a log that is being made.
     pub(super) fn first(url: Option<String>, note: Vec<u8>) -> Result<Self, LogError> {
-        let (log, owner) = (draw()?, draw()?);
+        let (log, owner) = (u128::from_be_bytes(random()?), u128::from_be_bytes(random()?));
         Ok(Self { log, epoch: 1, journal: 1, beat: 1, owner, released: false, url, note })
     }
 
@@ -55,7 +55,7 @@ impl Leader {
         let epoch = self.epoch.checked_add(1).ok_or_else(ended)?;
         let beat = self.beat.checked_add(1).ok_or_else(ended)?;
         let next = self.clone();
-        Ok(Self { epoch, beat, owner: draw()?, released: false, url, ..next })
+        Ok(Self { epoch, beat, owner: u128::from_be_bytes(random()?), released: false, url, ..next })
     }
 
     /// Whether both are words of one leader in one epoch.
@@ -121,18 +121,6 @@ pub(super) fn refused_url(url: &str) -> Option<&'static str> {
 
 pub(super) fn damaged(why: &str) -> LogError {
     LogError::StorageCorrupt(format!("`{}`: {}", SharedPlace::LEADER, escape(why)))
-}
-
-fn draw() -> Result<u128, LogError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        let error = std::io::Error::other(error.to_string());
-        LogError::from(countersign_store::StoreError::io(
-            "draw random bytes for",
-            SharedPlace::LEADER.as_ref(),
-        )(error))
-    })?;
-    Ok(u128::from_be_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -37,7 +37,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use countersign_base::Timestamp;
-use countersign_store::StoreError;
 use countersign_tlog::SignedCheckpoint;
 use countersign_tlog::merkle::{Hash, leaf_hash};
 use countersign_tlog::policy::Policy;
@@ -170,7 +169,7 @@ impl Log {
     /// Starts the threads on an open log.
     ///
     /// # Errors
-    /// `log-storage-failed` if what is published cannot be read or a thread cannot be started.
+    /// `log-storage-failed` if what is published cannot be read; `serve-failed` if a thread cannot be started.
     pub fn start(
         sequencer: Sequencer,
         publication: Publication,
@@ -216,10 +215,7 @@ impl Log {
             }
             core::mem::forget(fuse);
         };
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(guarded)
-            .map_err(StoreError::io("start a thread for", name.as_ref()))?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(guarded).map_err(LogError::thread)?;
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         Ok(())
     }

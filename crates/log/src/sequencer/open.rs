@@ -207,7 +207,7 @@ fn prove_storage(
 
 fn wal_fault(error: WalError) -> LogError {
     match error {
-        WalError::Store(error) => error.into(),
+        WalError::Failed(error) => error,
         WalError::Damaged { .. } => LogError::StorageCorrupt(error.to_string()),
         WalError::Gap { .. } => LogError::StorageRollback(error.to_string()),
     }

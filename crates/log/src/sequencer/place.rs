@@ -45,7 +45,7 @@ impl Journal {
     /// Makes a batch durable. `signed` entries are under a signed tree. After an error the log must be opened again.
     pub(crate) fn append(&mut self, batch: &mut Batch, signed: u64) -> Result<(), LogError> {
         match self {
-            Self::Files(wal) => Ok(wal.append(batch, signed)?),
+            Self::Files(wal) => wal.append(batch, signed),
             Self::Objects(journal) => journal.append(batch),
         }
     }

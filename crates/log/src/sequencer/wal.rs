@@ -15,6 +15,7 @@ use countersign_store::{Disk, DiskFile, StoreError, durable};
 
 use super::batch::Batch;
 use super::record::{self, BLOCK, MAX_RECORD_BYTES, Nonce, record_len};
+use crate::error::{LogError, random};
 
 /// Above this length a file is full.
 const SEGMENT_BYTES: u64 = 1024 * 1024;
@@ -29,7 +30,7 @@ const SECOND: &str = "wal-2";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WalError {
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Failed(#[from] LogError),
     /// A record that was durable once is damaged.
     #[error("`{}` is damaged at byte {at}", .path.display())]
     Damaged {
@@ -47,6 +48,12 @@ pub(super) enum WalError {
         /// Index of the batch that should have begun there.
         next: u64,
     },
+}
+
+impl From<StoreError> for WalError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 /// The files, open for more records.
@@ -97,7 +104,7 @@ impl Wal {
     }
 
     /// Makes a batch durable. `signed` entries are under a signed tree. After an error the files must be opened again.
-    pub(crate) fn append(&mut self, batch: &mut Batch, signed: u64) -> Result<(), StoreError> {
+    pub(crate) fn append(&mut self, batch: &mut Batch, signed: u64) -> Result<(), LogError> {
         let current = match self.current.take() {
             Some(full) if full.len >= SEGMENT_BYTES => self.turn(full, signed)?,
             Some(current) => current,
@@ -118,7 +125,7 @@ impl Wal {
     }
 
     /// Goes on in the other file, if nothing rests on what is in it; else in the full one.
-    fn turn(&mut self, full: Segment, signed: u64) -> Result<Segment, StoreError> {
+    fn turn(&mut self, full: Segment, signed: u64) -> Result<Segment, LogError> {
         let mut next = match self.next.take() {
             Some(next) => next,
             None => Segment::begin(&*self.disk, &self.folder.join(SECOND), &mut [])?,
@@ -133,7 +140,7 @@ impl Wal {
     }
 
     /// The first file anew, with these batches: all that the files had.
-    fn begin(&self, batches: &mut [Batch]) -> Result<Segment, StoreError> {
+    fn begin(&self, batches: &mut [Batch]) -> Result<Segment, LogError> {
         let segment = Segment::begin(&*self.disk, &self.folder.join(FIRST), batches)?;
         let second = self.folder.join(SECOND);
         if second.exists() {
@@ -145,12 +152,8 @@ impl Wal {
 
 impl Segment {
     /// Puts a new file with these batches in place of what is at `path`.
-    fn begin(disk: &dyn Disk, path: &Path, batches: &mut [Batch]) -> Result<Self, StoreError> {
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| {
-            StoreError::io("draw random bytes for", path)(std::io::Error::other(error.to_string()))
-        })?;
-        let nonce = Nonce(nonce);
+    fn begin(disk: &dyn Disk, path: &Path, batches: &mut [Batch]) -> Result<Self, LogError> {
+        let nonce = Nonce(random()?);
         let mut bytes = record::head(nonce);
         for batch in batches.iter_mut() {
             record::with_record(nonce, batch, |record| bytes.extend_from_slice(record));
