@@ -344,6 +344,23 @@ fn posts_give_any_status_back() {
 }
 
 #[test]
+fn posts_can_carry_a_mark_and_say_when_to_come_back() {
+    let server = Hostile::start(|peer, head| {
+        let when = if head.contains("came-by: me\r\n") { "7" } else { "Sat, 21 Nov 2026 12:00:00 GMT" };
+        let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: ";
+        peer.send(format!("{head}{when}\r\n\r\n").as_bytes());
+        false
+    });
+    let post = |mark| server.transport().post_marked("add", mark, b"x", 100);
+    assert_eq!(post(Some(("came-by", "me"))).unwrap().retry_after, Some(7));
+    assert_eq!(post(None).unwrap().retry_after, None, "only seconds are read");
+    // What would end the header is no mark, and nothing is sent.
+    let sent = server.requests().len();
+    post(Some(("came-by", "me\r\nhost: other"))).unwrap_err();
+    assert_eq!(server.requests().len(), sent);
+}
+
+#[test]
 fn tls_is_required_to_be_tls_and_in_time() {
     // Not TLS at all, a handshake that stalls, one that trickles.
     let servers = [
