@@ -14,7 +14,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use countersign_base::{Sha256Digest, Timestamp};
 use countersign_log::witness::{Rate, Rates, SECONDS};
-use countersign_log::{Response as Answer, Witness, WitnessError};
+use countersign_log::{Witness, WitnessError};
 use countersign_tlog::witness::MAX_REQUEST_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -169,9 +169,9 @@ async fn add_checkpoint(site: &Arc<Site>, request: Request) -> Result<Response, 
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             site.fail(error);
-            Answer::failed()
+            return Err(failed());
         }
-        Err(_) => Answer::failed(),
+        Err(_) => return Err(failed()),
     };
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = text(status, answer.content_type, answer.body);
@@ -179,6 +179,12 @@ async fn add_checkpoint(site: &Arc<Site>, request: Request) -> Result<Response, 
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     Ok(response)
+}
+
+/// What a stranger is told of a failure of our own.
+fn failed() -> Response {
+    let said = b"the witness cannot work at present\n".to_vec();
+    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", said)
 }
 
 /// The body, and the permit that a long one needs. One that says that it is too long is refused unread.
