@@ -204,6 +204,13 @@ impl Printer {
         write_stderr(&format!("{} {}\n", self.paint("33;1", "warning:"), printable(text)));
     }
 
+    /// One line about what has changed in a command that runs on, on standard error, with `--json` as well.
+    pub(crate) fn step_now(&self, text: &str) {
+        if !self.quiet {
+            write_stderr(&format!("{}\n", printable(text)));
+        }
+    }
+
     /// What no document told, at the end of a run.
     pub(crate) fn finish(&self) {
         self.take_warnings().iter().for_each(|text| self.warn_now(text));

@@ -186,6 +186,26 @@ fn another_leads_soon_after_a_kill_under_load() {
     assert_eq!(third.metric("countersign_log_epoch"), Some(2));
 }
 
+/// Alone and killed, it comes back: to itself it is nobody to pass submissions on to.
+#[test]
+fn a_lone_process_that_was_killed_waits_for_its_own_lead_to_end() {
+    let Some(place) = Place::new() else { return };
+    let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{at}");
+    let args = ["--takeover-after", "2", "--advertise", &url];
+    let member = place.member(&args);
+    member.leads();
+    member.kill();
+    let member = place.member(&args);
+    member.says(&["waiting for the lead", "(epoch 1)"]);
+    let answer = member.connect().post("/add", b"x");
+    // It may lead by now.
+    assert!(answer.status == 503 && answer.header("retry-after").is_some() || member.has_led() == Some(2));
+    assert_eq!(member.leads(), 2);
+    assert_eq!(member.connect().post("/add", b"x").index(), 0);
+    assert!(!member.has_said("front end"));
+}
+
 /// SIGTERM under load: every answer that went out is kept, and the next one leads at once.
 #[test]
 fn a_leader_that_is_told_to_end_gives_the_lead_back() {
@@ -278,7 +298,7 @@ fn a_witness_that_is_away_is_told_of_when_it_goes_and_when_it_is_back() {
     fs::write(&logs, format!("{}\n", leader.vkey)).unwrap();
     assert_eq!(leader.connect().post("/add", b"first").index(), 0);
     leader.says(&["warning: witness `w.example/1`"]);
-    leader.says(&["warning: entries are taken and not published"]);
+    leader.says(&["warning: entries are taken and not published, for want of `w.example/1`"]);
     let _live = witness();
     leader.says(&["witness `w.example/1` cosigns again"]);
     leader.says(&["published again, 1 entry"]);

@@ -37,6 +37,8 @@ pub(super) fn is_forwarded(request: &Request) -> bool {
 
 /// What this process knows of the one that leads.
 pub(super) struct Front {
+    /// Where this process itself is.
+    url: Option<String>,
     /// What all processes of this log know.
     secret: String,
     known: Mutex<Known>,
@@ -61,7 +63,6 @@ enum Known {
 /// Where the leader is, and connections to it.
 #[derive(Debug)]
 struct Leader {
-    url: String,
     base: BaseUrl,
     /// As many as were ever used at once.
     idle: Mutex<Vec<HttpTransport>>,
@@ -74,9 +75,10 @@ pub(super) struct Turn {
 }
 
 impl Front {
-    /// Of processes that know this.
-    pub(super) fn new(secret: String) -> Self {
+    /// Of the process that is at `url`, among those that know this.
+    pub(super) fn new(url: Option<String>, secret: String) -> Self {
         Self {
+            url,
             secret,
             known: Mutex::default(),
             turns: Arc::new(Semaphore::new(MAX_FORWARDS)),
@@ -98,19 +100,22 @@ impl Front {
             *known = Known::Nobody;
             return;
         };
-        let same = matches!(&*known, Known::Led { epoch: before, leader }
-            if before == epoch && leader.as_ref().map(|leader| &leader.url) == url.as_ref());
-        if same {
+        if matches!(&*known, Known::Led { epoch: before, .. } if before == epoch) {
             return;
         }
-        let leader = url.as_ref().and_then(|url| {
+        // At its own address it finds nobody but itself: an earlier run of it has led, and did not give the lead back.
+        let itself = url.is_some() && *url == self.url;
+        let leader = url.as_ref().filter(|_| !itself).and_then(|url| {
             let base = url.parse().ok()?;
-            Some(Arc::new(Leader { url: url.clone(), base, idle: Mutex::default() }))
+            Some(Arc::new(Leader { base, idle: Mutex::default() }))
         });
         *known = Known::Led { epoch: *epoch, leader };
         drop(known);
         self.note(*epoch);
-        tell(LogEvent::Follows { epoch: *epoch, url: url.as_deref() });
+        match itself {
+            true => tell(LogEvent::Waits { epoch: *epoch }),
+            false => tell(LogEvent::Follows { epoch: *epoch, url: url.as_deref() }),
+        }
     }
 
     /// This process leads from now on.

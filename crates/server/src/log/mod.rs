@@ -131,12 +131,12 @@ pub fn serve_shared_log(
     listening: Listening,
     until: Until,
 ) -> Result<(), ServeLogError> {
-    let SharedLogParts { candidate, look, public, key, secret, service } = parts;
+    let SharedLogParts { candidate, look, public, key, url, secret, service } = parts;
     let budget = Budget::default();
     let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
     let site = Arc::new(Site {
         line: OnceLock::new(),
-        front: Some(Front::new(secret)),
+        front: Some(Front::new(url, secret)),
         key,
         reads: Reads::objects(Arc::clone(&public), budget.clone()),
         budget,

@@ -36,6 +36,8 @@ pub struct SharedLogParts {
     pub public: Arc<dyn Objects>,
     /// The log's key.
     pub key: VerifierKey,
+    /// Where this process says that it takes submissions while it leads.
+    pub url: Option<String>,
     /// What the processes of this log alone know. It goes to the leader with a submission that is passed on, and stands
     /// in a header.
     pub secret: String,

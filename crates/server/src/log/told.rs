@@ -32,6 +32,11 @@ pub enum LogEvent<'a> {
         /// Where it takes submissions, if it does.
         url: Option<&'a str>,
     },
+    /// An earlier run of this process leads as long as nobody knows that it is gone.
+    Waits {
+        /// The number of its term.
+        epoch: u64,
+    },
     /// Who leads cannot be read; it is tried again.
     Blind {
         /// Why not.
@@ -116,7 +121,7 @@ impl Cosigner for Reporting {
         let name = self.inner.name();
         match &outcome {
             // It names the size that it wants to hear of; this is not the end of it.
-            Err(CosignError::Conflict { .. }) => {}
+            Err(CosignError::Conflict { size }) if *size <= request.signed().checkpoint().size() => {}
             Err(error) => {
                 if self.failing.replace(discriminant(error)) != Some(discriminant(error)) {
                     (self.tell)(LogEvent::WitnessFails { name, error });
@@ -163,11 +168,14 @@ mod tests {
             Ok(Vec::new()),
             away(),
             away(),
-            Err(CosignError::Conflict { size: 3 }),
+            Err(CosignError::Conflict { size: 1 }),
             away(),
             Err(CosignError::LogUnknown),
             Ok(Vec::new()),
-            Err(CosignError::Conflict { size: 3 }),
+            Err(CosignError::Conflict { size: 1 }),
+            Ok(Vec::new()),
+            // It says that it has seen more than there is.
+            Err(CosignError::Conflict { size: 2 }),
             Ok(Vec::new()),
             away(),
         ];
@@ -195,9 +203,8 @@ mod tests {
             assert_eq!(cosigner.cosign(&request()), expected, "it changes no answer");
         }
         let unknown = format!("w: {}", CosignError::LogUnknown);
-        assert_eq!(
-            *told.lock().unwrap(),
-            ["w: connection refused", &unknown, "w is back", "w: connection refused"]
-        );
+        let ahead = format!("w: {}", CosignError::Conflict { size: 2 });
+        let away = "w: connection refused";
+        assert_eq!(*told.lock().unwrap(), [away, &unknown, "w is back", &ahead, "w is back", away]);
     }
 }

@@ -13,20 +13,25 @@ use crate::printer::Printer;
 pub(super) fn say(out: &Printer, event: &LogEvent<'_>) {
     match event {
         LogEvent::Leads { epoch, recovered } => {
-            out.step(&format!("leading the log (epoch {epoch})"));
+            out.step_now(&format!("leading the log (epoch {epoch})"));
             if *recovered > 0 {
-                out.step(&format!(
+                out.step_now(&format!(
                     "took over {} that the leader before had not signed",
                     entries(*recovered as u64)
                 ));
             }
         }
         LogEvent::Follows { epoch, url: Some(url) } => {
-            out.step(&format!("front end of {} (epoch {epoch})", escape(url)));
+            out.step_now(&format!("front end of {} (epoch {epoch})", escape(url)));
         }
         LogEvent::Follows { epoch, url: None } => out.warn_now(&format!(
             "front end that takes no submissions, as the leader (epoch {epoch}) has no --advertise"
         )),
+        LogEvent::Waits { epoch } => {
+            out.step_now(&format!(
+                "waiting for the lead, which an earlier run has not given back (epoch {epoch})"
+            ));
+        }
         LogEvent::Blind { error } => {
             let error: &dyn Error = match error {
                 LogError::Storage(below) => below,
@@ -34,16 +39,29 @@ pub(super) fn say(out: &Printer, event: &LogEvent<'_>) {
             };
             out.warn_now(&format!("the bucket does not say who leads: {}", chain(error)));
         }
-        LogEvent::Sees => out.step("the bucket says again who leads"),
+        LogEvent::Sees => out.step_now("the bucket says again who leads"),
         LogEvent::WitnessFails { name, error } => {
             out.warn_now(&format!("witness `{}` does not cosign: {error}", escape(name)));
         }
-        LogEvent::WitnessCosigns { name } => out.step(&format!("witness `{}` cosigns again", escape(name))),
-        LogEvent::Unpublished { .. } => {
-            out.warn_now("entries are taken and not published: too few witnesses cosign; trying again");
+        LogEvent::WitnessCosigns { name } => {
+            out.step_now(&format!("witness `{}` cosigns again", escape(name)))
         }
-        LogEvent::Published { size } => out.step(&format!("published again, {}", entries(*size))),
+        LogEvent::Unpublished { error } => {
+            out.warn_now(&format!("entries are taken and not published{}; trying again", want(error)));
+        }
+        LogEvent::Published { size } => out.step_now(&format!("published again, {}", entries(*size))),
         _ => {}
+    }
+}
+
+/// For want of whom there is no quorum.
+fn want(error: &LogError) -> String {
+    match error {
+        LogError::Quorum { failed, .. } if !failed.is_empty() => {
+            let names: Vec<_> = failed.iter().map(|(name, _)| format!("`{}`", escape(name))).collect();
+            format!(", for want of {}", names.join(", "))
+        }
+        other => format!(": {}", chain(other)),
     }
 }
 

@@ -89,6 +89,7 @@ pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
         look: log.look,
         public: Arc::new(log.bucket),
         key: log.key,
+        url: log.url,
         secret: log.secret,
         service: args.service(log.admits, log.policy, site),
     };
