@@ -8,6 +8,7 @@ pub mod canonical;
 pub mod code;
 pub mod digest;
 pub mod json;
+pub mod loopback;
 pub mod name;
 pub mod text;
 pub mod time;

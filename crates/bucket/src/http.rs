@@ -6,11 +6,12 @@
 use std::fmt;
 use std::future::{Future, ready};
 use std::io::{self, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use countersign_base::loopback;
 use http_body::Body as _;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -211,17 +212,11 @@ impl Resolver for LoopbackResolver {
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let port = uri.port_u16().unwrap_or(80);
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let mut addresses = self.empty();
-        match host.parse::<IpAddr>() {
-            Ok(address) if address.is_loopback() => addresses.push(SocketAddr::new(address, port)),
-            Err(_) if host.eq_ignore_ascii_case("localhost") => {
-                addresses.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-                addresses.push(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port));
-            }
-            _ => return Err(ureq::Error::HostNotFound),
+        for address in loopback::addresses(uri.host().unwrap_or_default()) {
+            addresses.push(SocketAddr::new(address, port));
         }
-        Ok(addresses)
+        if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
     }
 }
 

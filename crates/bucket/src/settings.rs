@@ -3,6 +3,7 @@
 use core::fmt;
 use std::time::Duration;
 
+use countersign_base::loopback::is_loopback;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, parse_pem};
 use zeroize::Zeroizing;
@@ -190,13 +191,6 @@ fn checked<'a>(name: &'static str, value: &'a str) -> Result<&'a str, BucketErro
         _ => return Ok(value),
     };
     Err(BucketError::Setting { name, why: why.to_owned() })
-}
-
-/// Whether `host` (IPv6 in brackets) can only be this machine.
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

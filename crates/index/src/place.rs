@@ -1,10 +1,10 @@
 //! Where an index is: a file for SQLite, or a URL for PostgreSQL.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use countersign_base::loopback::is_loopback;
 use postgres::Config;
 use postgres::config::Host;
 
@@ -107,9 +107,7 @@ fn is_postgres(scheme: &str) -> bool {
 fn is_here(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
-        Host::Tcp(name) => {
-            name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        }
+        Host::Tcp(name) => is_loopback(name),
     }
 }
 

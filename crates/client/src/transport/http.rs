@@ -5,10 +5,11 @@
 //! only after its signatures and proofs are verified.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use countersign_base::loopback;
 use countersign_base::text::percent_decode;
 use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -335,17 +336,11 @@ impl Resolver for LoopbackResolver {
         _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let port = uri.port_u16().unwrap_or(80);
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let mut addresses = self.empty();
-        match host.parse::<IpAddr>() {
-            Ok(address) if address.is_loopback() => addresses.push(SocketAddr::new(address, port)),
-            Err(_) if host.eq_ignore_ascii_case("localhost") => {
-                addresses.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-                addresses.push(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port));
-            }
-            _ => return Err(ureq::Error::HostNotFound),
+        for address in loopback::addresses(uri.host().unwrap_or_default()) {
+            addresses.push(SocketAddr::new(address, port));
         }
-        Ok(addresses)
+        if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use countersign_base::loopback::is_loopback;
 use countersign_base::text::{percent_decode, without_password};
 
 use super::FetchError;
@@ -159,13 +160,6 @@ fn split_port(authority: &str) -> Option<(&str, &str)> {
         }
     };
     (host_is_good && port_is_good).then_some((host, port))
-}
-
-/// Whether `host` (without port, IPv6 in brackets) can only be this machine.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host == "[::1]"
-        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The path of `file://[localhost]/DIR`, RFC 8089.
