@@ -27,7 +27,7 @@ use crate::sequencer::Sequencer;
 use ledger::{Batch, Ledger, Logged};
 
 /// Most documents in one [`Admission::admit`].
-pub const MAX_SUBMISSIONS: usize = 65_536;
+const MAX_SUBMISSIONS: usize = 65_536;
 /// The folder of documents in the log's private folder.
 const DOCUMENTS: &str = "documents";
 /// The same on storage that several machines share.

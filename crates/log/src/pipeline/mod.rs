@@ -152,11 +152,6 @@ impl<T: Send + 'static> Ticket<T> {
     pub fn wait(self) -> Result<T, LogError> {
         self.0.recv().unwrap_or(Err(LogError::Stopped))
     }
-
-    /// As [`Ticket::wait`], but no longer than that; `None` is no answer yet, and the ticket is gone.
-    pub fn wait_for(self, time: Duration) -> Option<Result<T, LogError>> {
-        self.0.recv_timeout(time).ok()
-    }
 }
 
 /// A running log. Shared by reference between all who submit; dropping it stops it.

@@ -229,11 +229,6 @@ impl Sequencer {
         self.recovered
     }
 
-    /// The index of an entry with exactly these bytes. `None` also if that cannot be told because storage fails.
-    pub fn find(&self, entry: &[u8]) -> Option<u64> {
-        self.find_leaf(&leaf_hash(entry)).ok().flatten()
-    }
-
     fn find_leaf(&self, leaf: &Hash) -> Result<Option<u64>, LogError> {
         self.dedup.find(leaf, |index| read::holds(self.public.objects(), index, leaf))
     }

@@ -21,9 +21,9 @@ use countersign_tlog::witness::KnownLog;
 use super::rate::Rate;
 
 /// Longest list that is read, in bytes.
-pub const MAX_LOG_LIST_BYTES: usize = 16 * 1024 * 1024;
+const MAX_LOG_LIST_BYTES: usize = 16 * 1024 * 1024;
 /// Most keys in a list.
-pub const MAX_WITNESSED_LOGS: usize = 100_000;
+const MAX_WITNESSED_LOGS: usize = 100_000;
 
 /// First line of a witness network's list.
 const HEADER: &str = "logs/v0";
@@ -51,7 +51,7 @@ pub enum LogListError {
     /// There is none.
     #[error("there is no list of logs at `{0}`")]
     Missing(String),
-    /// More than [`MAX_LOG_LIST_BYTES`] or [`MAX_WITNESSED_LOGS`].
+    /// More than 16 MiB, or than 100,000 keys.
     #[error("the list of logs is longer than any that is read")]
     TooLarge,
     /// Not UTF-8.

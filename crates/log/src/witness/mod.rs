@@ -32,7 +32,7 @@ use countersign_tlog::{
 pub use error::WitnessError;
 use journal::Note;
 use ledger::{Ledger, Seen};
-pub use logs::{LogList, LogListError, MAX_LOG_LIST_BYTES, MAX_WITNESSED_LOGS};
+pub use logs::{LogList, LogListError};
 pub use rate::{Rate, Rates};
 pub use stats::{Histogram, SECONDS, Stats};
 
@@ -191,13 +191,7 @@ impl Witness {
         }
     }
 
-    /// Answers a request to `add-checkpoint` at the time `now`. A failure of our own is status 500, without
-    /// particulars.
-    pub fn add_checkpoint(&self, body: &[u8], now: Timestamp) -> Response {
-        self.answer(body, now).unwrap_or_else(|_| Response::failed())
-    }
-
-    /// As [`Witness::add_checkpoint`], with the particulars of a failure of our own.
+    /// Answers a request to `add-checkpoint` at the time `now`.
     ///
     /// # Errors
     /// State that cannot be trusted or written, or a key that does not sign. Nothing was answered. After a failure of
@@ -322,11 +316,6 @@ fn damaged(origin: &str, source: CheckpointError) -> WitnessError {
 }
 
 impl Response {
-    /// What a stranger is told of a failure of our own.
-    pub fn failed() -> Self {
-        Self::text(500, "the witness cannot work at present\n".into())
-    }
-
     fn text(status: u16, body: Vec<u8>) -> Self {
         Self { status, content_type: TEXT, retry_after: None, body }
     }

@@ -41,13 +41,13 @@ impl Cosigner for Actor {
     }
 
     fn cosign(&mut self, request: &AddCheckpoint) -> Result<Vec<NoteSignature>, CosignError> {
-        let mut asked = self.asked.lock().unwrap();
+        let mut asked = self.asked.lock().expect("unpoisoned");
         *asked += 1;
-        let manner = self.manners.lock().unwrap()[usize::from(self.number)];
+        let manner = self.manners.lock().expect("unpoisoned")[usize::from(self.number)];
         let sign = |seconds: u64| {
             let checkpoint = request.signed().checkpoint();
             cosignature::cosign(checkpoint, &self.name, &key(self.number), now().plus_seconds(seconds))
-                .unwrap()
+                .expect("well-formed")
         };
         match manner {
             Cosigns => Ok(vec![sign(0)]),
@@ -79,7 +79,7 @@ impl Cast {
         let mut text = format!("log {}\n", log_vkey());
         for number in 0..manners.len() {
             let key = key(number as u8);
-            let vkey = VerifierKey::for_witness(&name(number), key.public_key()).unwrap();
+            let vkey = VerifierKey::for_witness(&name(number), key.public_key()).expect("well-formed");
             text += &format!("witness w{number} {vkey}\n");
         }
         let members: Vec<String> = (0..manners.len()).map(|number| format!("w{number}")).collect();
@@ -87,7 +87,7 @@ impl Cast {
         Self {
             manners: Arc::new(Mutex::new(manners.to_vec())),
             asked: manners.iter().map(|_| Arc::default()).collect(),
-            policy: Policy::parse(text.as_bytes()).unwrap(),
+            policy: Policy::parse(text.as_bytes()).expect("well-formed"),
         }
     }
 
@@ -110,7 +110,7 @@ impl Cast {
     }
 
     fn set(&self, number: usize, manner: Manner) {
-        self.manners.lock().unwrap()[number] = manner;
+        self.manners.lock().expect("unpoisoned")[number] = manner;
     }
 }
 
@@ -120,7 +120,7 @@ fn publish(quorum: usize, manners: &[Manner]) -> Result<SignedCheckpoint, LogErr
     let cast = Cast::new(quorum, manners);
     let outcome = log_of(temp.path(), 5).publish(&mut cast.cosigners(), &cast.policy, now());
     assert_eq!(temp.path().join("log/checkpoint").exists(), outcome.is_ok());
-    outcome.map(|bytes| cast.policy.check_checkpoint(&bytes, now()).unwrap().signed().clone())
+    outcome.map(|bytes| cast.policy.check_checkpoint(&bytes, now()).expect("well-formed").signed().clone())
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use countersign_base::Timestamp;
 use countersign_crypto::{Algorithm, SecretKey};
 use countersign_log::{
-    Cosigner, LocalCosigner, LogError, LogKey, LogList, MAX_BATCH_ENTRIES, Sequencer, Witness, WitnessError,
+    Cosigner, LocalCosigner, LogError, LogKey, LogList, MAX_BATCH_ENTRIES, Response, Sequencer, Witness,
+    WitnessError,
 };
 use countersign_store::Disk;
 use countersign_testkit::faulty_disk::{self, FaultyDisk};
@@ -74,6 +75,18 @@ pub(crate) fn witness(disk: Arc<dyn Disk>, root: &Path) -> Arc<Witness> {
 pub(crate) fn try_witness(disk: Arc<dyn Disk>, root: &Path) -> Result<Arc<Witness>, WitnessError> {
     let logs = LogList::new([log_vkey()]);
     Witness::open_on(disk, &root.join("witness"), WITNESS, vec![Box::new(secret(2))], logs).map(Arc::new)
+}
+
+/// A witness's answer as a stranger sees it.
+pub(crate) trait Asked {
+    fn add_checkpoint(&self, body: &[u8], now: Timestamp) -> Response;
+}
+
+impl Asked for Witness {
+    fn add_checkpoint(&self, body: &[u8], now: Timestamp) -> Response {
+        let failed = |_| Response { status: 500, content_type: "", retry_after: None, body: Vec::new() };
+        self.answer(body, now).unwrap_or_else(failed)
+    }
 }
 
 pub(crate) fn cosigners(witness: &Arc<Witness>) -> Vec<Box<dyn Cosigner>> {

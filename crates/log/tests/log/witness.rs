@@ -12,7 +12,9 @@ use countersign_tlog::merkle::Hash;
 use countersign_tlog::witness::AddCheckpoint;
 use countersign_tlog::{Checkpoint, SignedCheckpoint, cosignature};
 
-use crate::support::{ORIGIN, WITNESS, entries, log_of, log_vkey, now, quick, scratch, secret, witness};
+use crate::support::{
+    Asked as _, ORIGIN, WITNESS, entries, log_of, log_vkey, now, quick, scratch, secret, witness,
+};
 
 /// A log whose trees the requests are about.
 pub(crate) struct Asker {

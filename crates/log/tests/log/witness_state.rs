@@ -12,7 +12,9 @@ use countersign_testkit::faulty_disk::{Fault, FaultyDisk, Loss, Then};
 use countersign_tlog::checkpoint::{self, origin_hash};
 use countersign_tlog::{Checkpoint, SignedCheckpoint, VerifierKey};
 
-use crate::support::{ORIGIN, WITNESS, entries, log_vkey, now, quick, scratch, secret, try_witness, witness};
+use crate::support::{
+    Asked as _, ORIGIN, WITNESS, entries, log_vkey, now, quick, scratch, secret, try_witness, witness,
+};
 use crate::witness::{Asker, base64, body, latest_size, signed, text};
 
 /// What one run was told and shown before it ended.

@@ -237,7 +237,7 @@ fn l17_when_the_storage_fails_the_server_ends() {
         std::fs::create_dir(&root).unwrap();
         let disk = FaultyDisk::counting(&root);
         let witness = open_on(disk.clone(), &root.join("state"));
-        assert_eq!(witness.add_checkpoint(&request(0, 3, 1).encode(), now()).status, 200);
+        assert_eq!(witness.answer(&request(0, 3, 1).encode(), now()).unwrap().status, 200);
         disk.steps()
     };
     let root = folder.path().join("fail");
