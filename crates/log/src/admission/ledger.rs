@@ -120,7 +120,7 @@ fn next_root(current: Option<&TrustedSet>, bytes: &[u8], now: Timestamp) -> Resu
 
 /// Documents under judgement, on top of what the log has.
 #[derive(Debug)]
-pub(super) struct Batch<'a> {
+pub(super) struct Judgement<'a> {
     ledger: &'a Ledger,
     repository: Option<Anchor>,
     root: Option<TrustedSet>,
@@ -139,7 +139,7 @@ pub(super) struct Fresh {
     logged: Vec<(String, u64, Logged)>,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> Judgement<'a> {
     pub(super) const fn new(ledger: &'a Ledger) -> Self {
         Self {
             ledger,
@@ -156,7 +156,7 @@ impl<'a> Batch<'a> {
         &self.fresh
     }
 
-    /// Gives the entries of [`Batch::fresh`] their indices.
+    /// Gives the entries of [`Judgement::fresh`] their indices.
     pub(super) fn finish(self, indices: &[u64]) -> Fresh {
         let logged = self.fresh.iter().zip(indices);
         Fresh {

@@ -24,7 +24,7 @@ use countersign_verify::Leaf;
 
 use crate::error::LogError;
 use crate::sequencer::Sequencer;
-use ledger::{Batch, Ledger, Logged};
+use ledger::{Judgement, Ledger, Logged};
 
 /// Most documents in one [`Admission::admit`].
 const MAX_SUBMISSIONS: usize = 65_536;
@@ -148,13 +148,13 @@ impl Admission {
         submissions: &[Submission],
         now: Timestamp,
     ) -> Result<Vec<Admitted>, LogError> {
-        let Judged { batch, places } = self.judge(submissions, now)?;
+        let Judged { judgement, places } = self.judge(submissions, now)?;
         for ((_, digest), submission) in places.iter().zip(submissions) {
             self.documents.put(digest, &submission.bytes)?;
         }
-        let entries: Vec<Vec<u8>> = batch.fresh().iter().map(|(_, leaf)| leaf.encode()).collect();
+        let entries: Vec<Vec<u8>> = judgement.fresh().iter().map(|(_, leaf)| leaf.encode()).collect();
         let indices = if entries.is_empty() { Vec::new() } else { log.append(entries.clone(), now)? };
-        let fresh = batch.finish(&indices);
+        let fresh = judgement.finish(&indices);
         self.ledger.take(fresh);
 
         let keep = MAX_RECENT.max(entries.len());
@@ -187,10 +187,10 @@ impl Admission {
         if submissions.len() > MAX_SUBMISSIONS {
             return Err(LogError::BatchTooLarge { count: submissions.len() });
         }
-        let mut judged = Judged { batch: Batch::new(&self.ledger), places: Vec::new() };
+        let mut judged = Judged { judgement: Judgement::new(&self.ledger), places: Vec::new() };
         for submission in submissions {
             let digest = sha256(&submission.bytes);
-            let version = judged.batch.add(&submission.role, &submission.bytes, digest, now)?;
+            let version = judged.judgement.add(&submission.role, &submission.bytes, digest, now)?;
             judged.places.push((version, digest));
         }
         Ok(judged)
@@ -245,7 +245,7 @@ impl Admission {
 
 /// Documents that may be logged.
 struct Judged<'a> {
-    batch: Batch<'a>,
+    judgement: Judgement<'a>,
     /// Version and digest of each.
     places: Vec<(u64, Sha256Digest)>,
 }

@@ -277,12 +277,12 @@ impl Log {
 
     /// The checkpoint that readers see; `None` before the first one.
     pub fn published(&self) -> Option<Arc<Published>> {
-        self.shared.board().published.clone()
+        self.shared.progress().published.clone()
     }
 
     /// The latest signed checkpoint, without cosignatures. Its tiles are durable.
     pub fn signed(&self) -> Arc<SignedCheckpoint> {
-        Arc::clone(&self.shared.board().signed)
+        Arc::clone(&self.shared.progress().signed)
     }
 
     /// An entry of the signed tree.

@@ -24,7 +24,7 @@ pub(super) fn run(mode: Publication, shared: &Shared) -> Result<(), LogError> {
         },
         unpublished: None,
         retry: None,
-        renew: Instant::now(),
+        published_at: Instant::now(),
     };
     while let Some(signed) = publisher.next(shared) {
         let outcome = publisher.publish(&signed, shared).map_err(|error| shared.explain(error));
@@ -41,42 +41,44 @@ struct Publisher {
     /// When to try again, and how long it was waited.
     retry: Option<(Instant, Duration)>,
     /// When it was published last.
-    renew: Instant,
+    published_at: Instant,
 }
 
 impl Publisher {
     /// Waits for something to publish; `None` when there will be nothing more.
     fn next(&mut self, shared: &Shared) -> Option<Arc<SignedCheckpoint>> {
-        let mut board = shared.board();
+        let mut progress = shared.progress();
         loop {
             let now = Instant::now();
-            if board.failure.is_some() {
+            if progress.failure.is_some() {
                 return None;
             }
-            if let Some(closed) = board.closed
+            if let Some(closed) = progress.closed
                 && (now >= closed + shared.settings.stop_within
-                    || (self.unpublished.is_none() && board.offered.is_none()))
+                    || (self.unpublished.is_none() && progress.offered.is_none()))
             {
                 return None;
             }
             let due = match self.retry {
                 Some((at, _)) => Some(at),
-                None if board.offered.is_some() => Some(now),
-                None => {
-                    shared.settings.renew.filter(|_| self.quorum.is_some()).map(|every| self.renew + every)
-                }
+                None if progress.offered.is_some() => Some(now),
+                None => shared
+                    .settings
+                    .renew
+                    .filter(|_| self.quorum.is_some())
+                    .map(|every| self.published_at + every),
             };
             if due.is_some_and(|due| due <= now) {
-                let newest = board.offered.take().or_else(|| self.unpublished.take());
-                board.publishing = true;
-                return Some(newest.unwrap_or_else(|| Arc::clone(&board.signed)));
+                let newest = progress.offered.take().or_else(|| self.unpublished.take());
+                progress.publishing = true;
+                return Some(newest.unwrap_or_else(|| Arc::clone(&progress.signed)));
             }
-            let until = [due, board.closed.map(|closed| closed + shared.settings.stop_within)];
-            board = match until.into_iter().flatten().min() {
-                None => shared.changed.wait(board).unwrap_or_else(PoisonError::into_inner),
+            let until = [due, progress.closed.map(|closed| closed + shared.settings.stop_within)];
+            progress = match until.into_iter().flatten().min() {
+                None => shared.changed.wait(progress).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let time = until.saturating_duration_since(now);
-                    shared.changed.wait_timeout(board, time).unwrap_or_else(PoisonError::into_inner).0
+                    shared.changed.wait_timeout(progress, time).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
@@ -86,7 +88,7 @@ impl Publisher {
         let bytes = match &mut self.quorum {
             None => signed.encode(),
             Some((policy, cosigners)) => {
-                let before = shared.board().published.clone();
+                let before = shared.progress().published.clone();
                 let before = before.as_ref().map(|published| &published.signed);
                 publication(shared.public.objects(), before, signed, cosigners, &[policy], (shared.clock)())?
             }
@@ -105,7 +107,7 @@ impl Publisher {
     ) -> Result<(), LogError> {
         match outcome {
             Ok(published) => {
-                (self.unpublished, self.retry, self.renew) = (None, None, Instant::now());
+                (self.unpublished, self.retry, self.published_at) = (None, None, Instant::now());
                 shared.publish(published);
                 Ok(())
             }
@@ -127,15 +129,15 @@ impl Publisher {
 
 impl Shared {
     fn note_failing(&self, error: LogError) {
-        let mut board = self.board();
-        board.publishing = false;
-        let before = board.failing.take();
-        board.failing = Some(Failing {
+        let mut progress = self.progress();
+        progress.publishing = false;
+        let before = progress.failing.take();
+        progress.failing = Some(Failing {
             attempts: before.as_ref().map_or(0, |before| before.attempts).saturating_add(1),
             since: before.map_or_else(Instant::now, |before| before.since),
             error: Arc::new(error),
         });
-        drop(board);
+        drop(progress);
         self.journaled.poke();
     }
 }

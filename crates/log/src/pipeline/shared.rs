@@ -29,7 +29,7 @@ pub(super) struct Shared {
     /// From the writer to the index.
     pub(super) sealed: Bounded<Arc<Generation>>,
     /// From the writer to the publisher, and for all to see.
-    board: Mutex<Board>,
+    progress: Mutex<Progress>,
     pub(super) changed: Condvar,
     /// Size of the signed tree: what the write-ahead log need not keep.
     pub(super) signed_size: AtomicU64,
@@ -43,7 +43,7 @@ pub(super) struct Shared {
 }
 
 /// What is signed and published.
-pub(super) struct Board {
+pub(super) struct Progress {
     pub(super) signed: Arc<SignedCheckpoint>,
     /// Signed, and not taken by the publisher yet.
     pub(super) offered: Option<Arc<SignedCheckpoint>>,
@@ -60,7 +60,7 @@ pub(super) struct Board {
     ended: bool,
 }
 
-impl Board {
+impl Progress {
     /// Whether a further signed tree would be published now, or at the next attempt.
     pub(super) const fn publisher_is_free(&self) -> bool {
         self.offered.is_none() && !self.publishing
@@ -96,7 +96,7 @@ impl Shared {
             None => size > 0 || unwitnessed,
         };
         let published = published.map(|signed| Arc::new(Published { bytes: signed.encode(), signed }));
-        let board = Board {
+        let progress = Progress {
             offered: behind.then(|| Arc::clone(&signed)),
             signed,
             publishing: false,
@@ -116,7 +116,7 @@ impl Shared {
             offers: Bounded::new(queue),
             journaled: Bounded::new(pending),
             sealed: Bounded::new(Load { entries: MAX_SEALED, bytes: usize::MAX }),
-            board: Mutex::new(board),
+            progress: Mutex::new(progress),
             changed: Condvar::new(),
             signed_size: AtomicU64::new(size),
             acknowledged: AtomicU64::new(size),
@@ -129,8 +129,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -144,43 +144,43 @@ impl Shared {
                 self.busy.fetch_add(1, Ordering::Relaxed);
                 Err(LogError::Busy)
             }
-            Err((_, Refused::Closed)) => Err(self.board().refusal()),
+            Err((_, Refused::Closed)) => Err(self.progress().refusal()),
         }
     }
 
     pub(super) fn when_published(&self, index: u64, done: Done<Arc<Published>>) {
-        let mut board = self.board();
-        let outcome = match board.covers(index) {
+        let mut progress = self.progress();
+        let outcome = match progress.covers(index) {
             Some(published) => Ok(published),
-            None if board.failure.is_some() || board.ended => Err(board.refusal()),
+            None if progress.failure.is_some() || progress.ended => Err(progress.refusal()),
             None => {
-                board.waiting.entry(index).or_default().push(done);
+                progress.waiting.entry(index).or_default().push(done);
                 return;
             }
         };
-        drop(board);
+        drop(progress);
         done(outcome);
     }
 
     /// Hands a signed tree to the publisher; one that it has not taken yet is part of this.
     pub(super) fn offer_checkpoint(&self, signed: SignedCheckpoint) {
-        let mut board = self.board();
-        board.signed = Arc::new(signed);
-        board.offered = Some(Arc::clone(&board.signed));
-        drop(board);
+        let mut progress = self.progress();
+        progress.signed = Arc::new(signed);
+        progress.offered = Some(Arc::clone(&progress.signed));
+        drop(progress);
         self.changed.notify_all();
     }
 
     /// Tells those who wait for it.
     pub(super) fn publish(&self, published: Published) {
-        let mut board = self.board();
+        let mut progress = self.progress();
         let published = Arc::new(published);
-        let later = board.waiting.split_off(&published.signed.checkpoint().size());
-        let told = core::mem::replace(&mut board.waiting, later);
-        board.published = Some(Arc::clone(&published));
-        board.publishing = false;
-        board.failing = None;
-        drop(board);
+        let later = progress.waiting.split_off(&published.signed.checkpoint().size());
+        let told = core::mem::replace(&mut progress.waiting, later);
+        progress.published = Some(Arc::clone(&published));
+        progress.publishing = false;
+        progress.failing = None;
+        drop(progress);
         self.journaled.poke();
         told.into_values().flatten().for_each(|done| done(Ok(Arc::clone(&published))));
     }
@@ -191,29 +191,29 @@ impl Shared {
     }
 
     /// Nothing more will be signed.
-    pub(super) fn close_board(&self) {
-        self.board().closed = Some(Instant::now());
+    pub(super) fn end_signing(&self) {
+        self.progress().closed = Some(Instant::now());
         self.changed.notify_all();
     }
 
     /// Nothing more will be published.
     pub(super) fn end(&self) {
-        let mut board = self.board();
-        board.ended = true;
-        let waiting = core::mem::take(&mut board.waiting);
-        let stopped = board.failure.is_some();
-        drop(board);
+        let mut progress = self.progress();
+        progress.ended = true;
+        let waiting = core::mem::take(&mut progress.waiting);
+        let stopped = progress.failure.is_some();
+        drop(progress);
         let refusal = || if stopped { LogError::Stopped } else { LogError::Closing };
         waiting.into_values().flatten().for_each(|done| done(Err(refusal())));
     }
 
     /// Ends everything: what is on disk is not known any more.
     pub(super) fn fail(&self, error: LogError) {
-        let mut board = self.board();
-        board.failure.get_or_insert_with(|| Arc::new(error));
+        let mut progress = self.progress();
+        progress.failure.get_or_insert_with(|| Arc::new(error));
         // Who sees this ends as well, and must not be the first to say why.
         self.failed.store(true, Ordering::Release);
-        drop(board);
+        drop(progress);
         if let Some(lease) = &self.lease {
             lease.abandon();
         }
@@ -243,25 +243,25 @@ impl Shared {
     pub(super) fn release(&self) -> Option<Arc<LogError>> {
         let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(hold);
-        self.board().failure.clone()
+        self.progress().failure.clone()
     }
 
     pub(super) fn status(&self) -> Status {
         let waiting = self.offers.load();
         let pending = self.journaled.load();
-        let board = self.board();
+        let progress = self.progress();
         Status {
             acknowledged: self.acknowledged.load(Ordering::Acquire),
-            signed: board.signed.checkpoint().size(),
-            published: board.published.as_ref().map(|published| published.signed.checkpoint().size()),
+            signed: progress.signed.checkpoint().size(),
+            published: progress.published.as_ref().map(|published| published.signed.checkpoint().size()),
             waiting_entries: waiting.entries,
             waiting_bytes: waiting.bytes,
             pending_bytes: pending.bytes,
             busy: self.busy.load(Ordering::Relaxed),
             duplicates: self.duplicates.load(Ordering::Relaxed),
             batches: self.batches.load(Ordering::Relaxed),
-            failing: board.failing.clone(),
-            failure: board.failure.clone(),
+            failing: progress.failing.clone(),
+            failure: progress.failure.clone(),
         }
     }
 }

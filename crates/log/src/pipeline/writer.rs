@@ -61,7 +61,7 @@ impl Writer {
             }
             if closed {
                 shared.sealed.close();
-                shared.close_board();
+                shared.end_signing();
                 return Ok(());
             }
         }
@@ -82,12 +82,12 @@ impl Writer {
 
     fn may_sign(&self, shared: &Shared) -> bool {
         self.unsigned_bytes > MAX_UNSIGNED_BYTES
-            || (Instant::now() >= self.due && shared.board().publisher_is_free())
+            || (Instant::now() >= self.due && shared.progress().publisher_is_free())
     }
 
     /// When to sign, if nothing more comes. The publisher pokes when it is free.
     fn wake_at(&self, shared: &Shared) -> Option<Instant> {
-        (self.has_unsigned() && shared.board().publisher_is_free()).then_some(self.due)
+        (self.has_unsigned() && shared.progress().publisher_is_free()).then_some(self.due)
     }
 
     /// Signs the tree, all of whose files are durable.

@@ -55,12 +55,12 @@ impl Journal {
 #[derive(Debug, Clone)]
 pub(crate) struct Public {
     objects: Arc<dyn Objects>,
-    board: Board,
+    place: CheckpointPlace,
 }
 
 /// Where the public checkpoint is.
 #[derive(Debug, Clone)]
-enum Board {
+enum CheckpointPlace {
     /// In a folder that one process writes to at a time.
     Folder(Dir),
     /// In a cell.
@@ -74,11 +74,11 @@ enum Board {
 
 impl Public {
     pub(super) fn folder(dir: Dir) -> Self {
-        Self { objects: Arc::new(dir.clone()), board: Board::Folder(dir) }
+        Self { objects: Arc::new(dir.clone()), place: CheckpointPlace::Folder(dir) }
     }
 
     pub(super) fn shared(objects: Arc<dyn Objects>, checkpoint: Arc<dyn Cell>, lease: Lease) -> Self {
-        Self { objects, board: Board::Cell { cell: checkpoint, lease, held: Arc::default() } }
+        Self { objects, place: CheckpointPlace::Cell { cell: checkpoint, lease, held: Arc::default() } }
     }
 
     pub(crate) fn objects(&self) -> &dyn Objects {
@@ -91,17 +91,17 @@ impl Public {
 
     /// The public checkpoint.
     pub(crate) fn published(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        match &self.board {
-            Board::Folder(dir) => dir.get(CHECKPOINT),
-            Board::Cell { cell, .. } => Ok(cell.load()?.map(|held| held.bytes().to_vec())),
+        match &self.place {
+            CheckpointPlace::Folder(dir) => dir.get(CHECKPOINT),
+            CheckpointPlace::Cell { cell, .. } => Ok(cell.load()?.map(|held| held.bytes().to_vec())),
         }
     }
 
     /// Replaces the public checkpoint by one of the signed tree or a part of it.
     pub(crate) fn publish(&self, bytes: &[u8], signed: &SignedCheckpoint) -> Result<(), LogError> {
-        match &self.board {
-            Board::Folder(dir) => Ok(dir.replace(CHECKPOINT, bytes)?),
-            Board::Cell { cell, lease, held } => {
+        match &self.place {
+            CheckpointPlace::Folder(dir) => Ok(dir.replace(CHECKPOINT, bytes)?),
+            CheckpointPlace::Cell { cell, lease, held } => {
                 let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
                 *held = Some(self.publish_leading(&**cell, lease, held.take(), bytes, signed)?);
                 Ok(())
