@@ -24,8 +24,8 @@ pub trait Cosigner {
     /// Asks for cosignatures of the checkpoint in `request`.
     ///
     /// # Errors
-    /// [`CosignError::Conflict`] if the witness has seen another size than `request.old()`; others say why there is
-    /// no cosignature.
+    /// [`CosignError::Conflict`] if the witness has seen another size than `request.old()`; others say why
+    /// there is no cosignature.
     fn cosign(&mut self, request: &AddCheckpoint) -> Result<Vec<NoteSignature>, CosignError>;
 }
 
@@ -85,7 +85,8 @@ pub(crate) fn worst(failed: &[(String, CosignError)]) -> Option<Code> {
     failed.iter().map(|(_, error)| error).max_by_key(|error| rank(error)).map(Explain::code)
 }
 
-/// What a witness's HTTP answer to `add-checkpoint` means. `content_type` is the header's value, if there was one.
+/// What a witness's HTTP answer to `add-checkpoint` means. `content_type` is the header's value, if there was
+/// one.
 ///
 /// # Errors
 /// What the status stands for; [`CosignError::Unavailable`] for an answer that the protocol does not have.
@@ -114,10 +115,11 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
-    /// Refuses to go on where as many witnesses have seen more than there is as readers believe, or as are needed.
+    /// Refuses to go on where as many witnesses have seen more than there is as readers believe, or as are
+    /// needed.
     ///
-    /// What a quorum of them says may be what readers have seen; and nothing can be published without them anyway. Fewer
-    /// than that may be lying, and are left out (docs/adr/0029-a-witness-that-lies.md).
+    /// What a quorum of them says may be what readers have seen; and nothing can be published without them
+    /// anyway. Fewer than that may be lying, and are left out (docs/adr/0029-a-witness-that-lies.md).
     pub(crate) fn check_ahead(&self, policies: &[&Policy]) -> Result<(), LogError> {
         let ahead = |name: &str| {
             let one =
@@ -147,8 +149,9 @@ impl Collected {
 
 /// Asks every cosigner for a cosignature of `signed`, one after the other.
 ///
-/// `known` gives the size that a witness cosigned last, as far as is known; `consistency` the proof from an older
-/// size. Only signatures that verify under one of `keys` are added: a broken one would spoil the whole note.
+/// `known` gives the size that a witness cosigned last, as far as is known; `consistency` the proof from an
+/// older size. Only signatures that verify under one of `keys` are added: a broken one would spoil the whole
+/// note.
 ///
 /// Nothing that a witness answers is an error of the whole: one that lies must not speak for the others.
 ///
@@ -203,8 +206,8 @@ fn ask(
     Ok(cosigner.cosign(&request))
 }
 
-/// Those of a witness's signatures that are its, and good: one for each key. It can make as many as it likes, with other
-/// times, and a note has room for [`countersign_tlog::note::MAX_SIGNATURES`] of all.
+/// Those of a witness's signatures that are its, and good: one for each key. It can make as many as it likes,
+/// with other times, and a note has room for [`countersign_tlog::note::MAX_SIGNATURES`] of all.
 fn verified(
     signed: &SignedCheckpoint,
     name: &str,

@@ -219,8 +219,8 @@ impl Explain for LogError {
             Self::Busy | Self::Closing => Some("try again in a second".to_owned()),
             Self::Storage(error) => error.fix(),
             Self::StorageRollback(_) => Some(
-                "restore the newest copy of the log with its `.countersign`, then run `countersign log fsck`; \
-                 never delete what is in `.countersign`"
+                "restore the newest copy of the log with its `.countersign`, then run `countersign log \
+                 fsck`; never delete what is in `.countersign`"
                     .to_owned(),
             ),
             Self::StorageCorrupt(_) => Some(

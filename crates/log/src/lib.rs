@@ -4,12 +4,13 @@
 //! - [`Candidate`]: one of several processes that may have the log, on storage that they share.
 //! - [`Log`]: the same log for many writers at once, in threads of its own.
 //! - [`admission`]: metadata becomes an entry only if it verifies under the repository's logged root chain.
-//! - [`Witness`]: cosigns a log's checkpoints as long as each extends the one before; [`cosign`] asks for that.
+//! - [`Witness`]: cosigns a log's checkpoints as long as each extends the one before; [`cosign`] asks for
+//!   that.
 //! - [`fsck`]: proves a whole log from its public files; [`repair()`] puts back what can be.
 //! - [`mirror`]: copies and verifies another log; whatever is built from a log's entries reads them there.
 //!
-//! Formats, hashes and decisions are `tlog`'s; here they meet the disk. Time is an argument or a clock that is given.
-//! Not here: HTTP.
+//! Formats, hashes and decisions are `tlog`'s; here they meet the disk. Time is an argument or a clock that
+//! is given. Not here: HTTP.
 #![forbid(unsafe_code)]
 
 pub mod admission;

@@ -1,11 +1,12 @@
 //! Removing partial tiles and entry bundles whose full ones are there.
 //!
-//! Spec: <https://c2sp.org/tlog-tiles>, "Partial Tiles": a log must serve those of every tree that it has published, "but
-//! MAY delete any partial tile once the corresponding full tile is [..] available". Readers of an older tree find its
-//! hashes and entries at the beginning of the full one.
+//! Spec: <https://c2sp.org/tlog-tiles>, "Partial Tiles": a log must serve those of every tree that it has
+//! published, "but MAY delete any partial tile once the corresponding full tile is [..] available". Readers
+//! of an older tree find its hashes and entries at the beginning of the full one.
 //!
-//! Available is what a published checkpoint requires: only its size is asked for here, never how far the files go. A tile
-//! may be full on disk that no checkpoint was signed for, and a log that is opened again then needs the partial one.
+//! Available is what a published checkpoint requires: only its size is asked for here, never how far the
+//! files go. A tile may be full on disk that no checkpoint was signed for, and a log that is opened again
+//! then needs the partial one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,10 +23,12 @@ use crate::tree::{CHECKPOINT, TILES};
 /// Levels of tiles that can be full.
 const LEVELS: u8 = 8;
 
-/// Keeps the public folder of a running log free of partial files whose full ones have been there for a while.
+/// Keeps the public folder of a running log free of partial files whose full ones have been there for a
+/// while.
 ///
-/// Whoever has read a checkpoint may ask for its partial files in the next moments, and not every reader looks for the
-/// full ones then. So each call of [`Cleaner::clean`] removes what the tree of the call before had no more use for.
+/// Whoever has read a checkpoint may ask for its partial files in the next moments, and not every reader
+/// looks for the full ones then. So each call of [`Cleaner::clean`] removes what the tree of the call before
+/// had no more use for.
 #[derive(Debug)]
 pub struct Cleaner {
     public: Dir,
@@ -60,8 +63,8 @@ impl Cleaner {
     }
 }
 
-/// Removes the partial tiles and bundles that the published tree had no more use for when it grew from `from` to `to`
-/// leaves. Returns how many there were.
+/// Removes the partial tiles and bundles that the published tree had no more use for when it grew from `from`
+/// to `to` leaves. Returns how many there were.
 ///
 /// # Errors
 /// The disk's.

@@ -27,8 +27,8 @@ pub(crate) fn inclusion(
     Ok(proof)
 }
 
-/// The consistency proof from the tree of `old` to the tree of `new` entries, which is `current` or before it; empty
-/// if `old` is 0.
+/// The consistency proof from the tree of `old` to the tree of `new` entries, which is `current` or before
+/// it; empty if `old` is 0.
 pub(crate) fn consistency(
     public: &dyn Objects,
     current: &Checkpoint,

@@ -156,8 +156,9 @@ pub(crate) struct Proven {
 
 /// Proves every tile and entry bundle of a tree of `size` leaves, from its root down.
 ///
-/// The partial tiles make the root; then each tile is checked against its hash in the tile above and each bundle
-/// against its tile. So the file named in a fault is the wrong one, and not one that was compared with it.
+/// The partial tiles make the root; then each tile is checked against its hash in the tile above and each
+/// bundle against its tile. So the file named in a fault is the wrong one, and not one that was compared with
+/// it.
 pub(crate) fn prove(objects: &dyn Objects, size: u64, root: &Hash) -> Result<Proven, Fault> {
     let files = Files::new(objects, size);
     let (_, partial_tiles) = prove_edge(&files, root)?;
@@ -195,8 +196,8 @@ pub(crate) struct Edge {
     pub(crate) bundle: Vec<u8>,
 }
 
-/// Called with the index of a first leaf and the leaf hashes from there on: [`SPAN`] of them, fewer for the last ones.
-/// Not in order, and from several threads.
+/// Called with the index of a first leaf and the leaf hashes from there on: [`SPAN`] of them, fewer for the
+/// last ones. Not in order, and from several threads.
 pub(crate) type Visit<'v> = dyn Fn(u64, Vec<Hash>) -> Result<(), StoreError> + Sync + 'v;
 
 /// Proves every hash tile of a tree of `size` leaves, from its root down, and the last entry bundle.
@@ -324,7 +325,8 @@ impl Files<'_> {
         Ok(proven.concat())
     }
 
-    /// The tiles of level 1 below a tile of level 2 or more whose hashes are proven. At most 8 deep: a level each.
+    /// The tiles of level 1 below a tile of level 2 or more whose hashes are proven. At most 8 deep: a level
+    /// each.
     fn spans_below(&self, id: TileId, hashes: &[Hash], spans: &mut Vec<(TileId, Hash)>) -> Result<(), Fault> {
         for child in self.children(id, hashes) {
             let (child, expected) = child?;
@@ -384,8 +386,8 @@ impl Prover<'_> {
     }
 }
 
-/// Which of the partial tiles, that together do not make the root, is the wrong one: the one that differs from
-/// what lies below it, and makes the root when put right.
+/// Which of the partial tiles, that together do not make the root, is the wrong one: the one that differs
+/// from what lies below it, and makes the root when put right.
 fn blame(files: &Files<'_>, root: &Hash, stored: &[(TileId, Vec<u8>)]) -> Fault {
     let mut suspect = None;
     for (place, (id, bytes)) in stored.iter().enumerate() {

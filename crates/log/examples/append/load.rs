@@ -1,7 +1,7 @@
 //! The writers. Each offers entries, and offers the next when it has the indices of all of them.
 //!
-//! They are not threads: two threads play all of them, as a server plays its connections. Hundreds of threads that are
-//! woken for every entry would measure the scheduler.
+//! They are not threads: two threads play all of them, as a server plays its connections. Hundreds of threads
+//! that are woken for every entry would measure the scheduler.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

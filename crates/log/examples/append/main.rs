@@ -1,14 +1,15 @@
-//! How fast the log takes entries in this process: durable before acknowledged, in tiles, signed and published right
-//! after, duplicates looked for.
+//! How fast the log takes entries in this process: durable before acknowledged, in tiles, signed and
+//! published right after, duplicates looked for.
 //!
-//! Writers offer entries and wait for their indices before they offer the next; with `--rate` they offer so many a
-//! second together, and the wait counts from when an entry was due. The first line is entries a second, and the median
-//! and 99th percentile of the wait for an index in milliseconds; further lines say what it cost. With `--disk` it also
-//! says what the disk does without a log: the same bytes appended and synced, in the same batches. With `--open` the log
-//! is only opened: how long that took, and how long a proof of inclusion takes.
+//! Writers offer entries and wait for their indices before they offer the next; with `--rate` they offer so
+//! many a second together, and the wait counts from when an entry was due. The first line is entries a
+//! second, and the median and 99th percentile of the wait for an index in milliseconds; further lines say
+//! what it cost. With `--disk` it also says what the disk does without a log: the same bytes appended and
+//! synced, in the same batches. With `--open` the log is only opened: how long that took, and how long a
+//! proof of inclusion takes.
 //!
-//! `append FOLDER [WRITERS [SECONDS]] [--entries N] [--bytes N] [--at-once N] [--rate N] [--duplicates PERCENT]
-//! [--open] [--disk]`
+//! `append FOLDER [WRITERS [SECONDS]] [--entries N] [--bytes N] [--at-once N] [--rate N]`
+//! `[--duplicates PERCENT] [--open] [--disk]`
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program that reports what it measured")]
 
@@ -134,7 +135,8 @@ fn prove(log: &Sequencer) -> Result<f64, Box<dyn Error>> {
     Ok(times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6))
 }
 
-/// What the disk does without a log: batches of that many entries, appended and synced, and written over and synced.
+/// What the disk does without a log: batches of that many entries, appended and synced, and written over and
+/// synced.
 fn calibrate(folder: &Path, bytes: usize, entries: f64) -> Result<(), Box<dyn Error>> {
     let batch = vec![0xa5; (entries * bytes as f64) as usize];
     let path = folder.join("calibration");

@@ -1,13 +1,13 @@
 //! Which metadata the log takes, and the entry it makes of each.
 //!
-//! Metadata of `root`, `targets`, a delegated role or `snapshot` is admitted if it verifies under the root chain
-//! that is in the log, and if no other content of that role and version is in the log. The log computes the entry
-//! itself ([`countersign_verify::leaf`]), so a submitter cannot say more than the metadata does. Expiry is not
-//! judged: an expired version was a version too.
+//! Metadata of `root`, `targets`, a delegated role or `snapshot` is admitted if it verifies under the root
+//! chain that is in the log, and if no other content of that role and version is in the log. The log computes
+//! the entry itself ([`countersign_verify::leaf`]), so a submitter cannot say more than the metadata does.
+//! Expiry is not judged: an expired version was a version too.
 //!
-//! The log keeps its own copy of each admitted document, by SHA-256, durable before the entry is. All else here
-//! is read back from the entries and documents when the log is opened. So a version number that was logged counts
-//! as used also after a crash between logging and publishing.
+//! The log keeps its own copy of each admitted document, by SHA-256, durable before the entry is. All else
+//! here is read back from the entries and documents when the log is opened. So a version number that was
+//! logged counts as used also after a crash between logging and publishing.
 //!
 //! One log serves one repository: the first entry of all is its root version 1.
 
@@ -208,8 +208,8 @@ impl Admission {
 
     /// The lowest version above `after` that is not in the log.
     ///
-    /// Going on from [`Admission::highest_version`] is the rule; after a fast-forward attack the publisher goes on
-    /// from the last version of its own.
+    /// Going on from [`Admission::highest_version`] is the rule; after a fast-forward attack the publisher
+    /// goes on from the last version of its own.
     pub fn next_version(&self, role: &str, after: u64) -> u64 {
         let mut next = after.saturating_add(1);
         while self.ledger.find(role, next).is_some() {

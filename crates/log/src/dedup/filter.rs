@@ -4,7 +4,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use countersign_tlog::merkle::Hash;
 
-/// 32 MiB: at ten million entries one new entry in some hundred is looked for in vain, at a hundred million every other.
+/// 32 MiB: at ten million entries one new entry in some hundred is looked for in vain, at a hundred million
+/// every other.
 const WORDS: usize = 1 << 22;
 /// Bits set for a hash, each by 6 bits of it.
 const BITS: u32 = 4;

@@ -1,14 +1,15 @@
 //! Which entries are in the log already: from a leaf hash to the first index that has it.
 //!
-//! Entries are looked at in generations of 65,536, the leaves below one tile of level 1. The latest generations are
-//! maps in memory. A generation that is complete, and in tiles, becomes a *run*: a sorted file ([`run`]) that is never
-//! changed. Sixteen runs side by side are merged into one of the next level, as tiles are. A filter of fixed size in
-//! memory ([`filter`]) says of almost every new entry that no run has it. So memory does not grow with the log, and
-//! a log of fewer than 65,536 entries has no file of this kind at all.
+//! Entries are looked at in generations of 65,536, the leaves below one tile of level 1. The latest
+//! generations are maps in memory. A generation that is complete, and in tiles, becomes a *run*: a sorted
+//! file ([`run`]) that is never changed. Sixteen runs side by side are merged into one of the next level, as
+//! tiles are. A filter of fixed size in memory ([`filter`]) says of almost every new entry that no run has
+//! it. So memory does not grow with the log, and a log of fewer than 65,536 entries has no file of this kind
+//! at all.
 //!
-//! Runs are derived from the tiles and trusted for nothing but where to look: a candidate counts only if the tile has
-//! the very leaf hash there. One that is missing is made again at opening. One that lies can only hide a duplicate,
-//! which then gets an index of its own.
+//! Runs are derived from the tiles and trusted for nothing but where to look: a candidate counts only if the
+//! tile has the very leaf hash there. One that is missing is made again at opening. One that lies can only
+//! hide a duplicate, which then gets an index of its own.
 
 mod filter;
 mod run;
@@ -67,8 +68,8 @@ impl Dedup {
         Ok(self.recent.iter().find_map(place))
     }
 
-    /// Takes the next entry of the log. Returns a generation that is complete by it: give it to [`Runs::add`] once all
-    /// of it is in tiles.
+    /// Takes the next entry of the log. Returns a generation that is complete by it: give it to [`Runs::add`]
+    /// once all of it is in tiles.
     pub(crate) fn insert(&mut self, leaf: Hash, index: u64) -> Option<Arc<Generation>> {
         let number = index / SPAN;
         if self.recent.back().is_none_or(|last| last.number != number) {
@@ -107,7 +108,8 @@ impl Opening {
         Ok(Self { runs: Runs::open(private, size)?, last })
     }
 
-    /// Takes the leaf hashes from `first` on: a whole generation, or the last ones. In any order, from any thread.
+    /// Takes the leaf hashes from `first` on: a whole generation, or the last ones. In any order, from any
+    /// thread.
     pub(crate) fn see(&self, first: u64, leaves: &[Hash]) -> Result<(), StoreError> {
         let number = first / SPAN;
         if leaves.len() as u64 == SPAN {

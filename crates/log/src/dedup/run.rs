@@ -1,8 +1,8 @@
 //! A run: the leaf hashes of a stretch of the log, sorted.
 //!
-//! `index/<level>/<number>` in the private folder covers entries `number * span ..` where `span` is 65,536 times 16 to
-//! the power of the level. It is the line `countersign-index 1\n`, then 12 bytes a leaf hash: its first 8 bytes, and
-//! where it is, counted from the run's beginning; both big-endian, in this order sorted.
+//! `index/<level>/<number>` in the private folder covers entries `number * span ..` where `span` is 65,536
+//! times 16 to the power of the level. It is the line `countersign-index 1\n`, then 12 bytes a leaf hash: its
+//! first 8 bytes, and where it is, counted from the run's beginning; both big-endian, in this order sorted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

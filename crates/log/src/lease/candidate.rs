@@ -38,7 +38,8 @@ enum Sight {
     There {
         held: Held,
         leader: Leader,
-        /// Since when it is known to be the same: the beginning of the first look after the one that found it.
+        /// Since when it is known to be the same: the beginning of the first look after the one that found
+        /// it.
         since: Option<Instant>,
         free: bool,
     },
@@ -47,7 +48,8 @@ enum Sight {
 /// Who leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// The log is not there yet, was given back, or its leader has been silent for the takeover time: it can be taken.
+    /// The log is not there yet, was given back, or its leader has been silent for the takeover time: it can
+    /// be taken.
     Free,
     /// Somebody.
     Led {
@@ -68,9 +70,9 @@ pub enum Turn {
 }
 
 impl Candidate {
-    /// With the log's key, the URL at which others are told to submit while this process leads, and how long a
-    /// leader must be silent before it is replaced. That time is to be the same in all processes: a leader changes
-    /// its cell three times in it.
+    /// With the log's key, the URL at which others are told to submit while this process leads, and how long
+    /// a leader must be silent before it is replaced. That time is to be the same in all processes: a leader
+    /// changes its cell three times in it.
     ///
     /// # Errors
     /// `usage` for a URL that is none, or a time out of [`MIN_TAKEOVER`] `..=` [`MAX_TAKEOVER`].
@@ -89,8 +91,8 @@ impl Candidate {
         Ok(Self { place, key, url, takeover, sight: Sight::Unknown })
     }
 
-    /// Looks who leads. `now` is this machine's monotonic clock, read before the call; look ten times in the takeover
-    /// time or so.
+    /// Looks who leads. `now` is this machine's monotonic clock, read before the call; look ten times in the
+    /// takeover time or so.
     ///
     /// # Errors
     /// `log-storage-failed`, `log-storage-corrupt`.
@@ -159,7 +161,8 @@ impl Candidate {
         }
     }
 
-    /// Refuses to begin a log where there is one whose cell is lost; false if another process has begun it meanwhile.
+    /// Refuses to begin a log where there is one whose cell is lost; false if another process has begun it
+    /// meanwhile.
     fn is_new(&self) -> Result<bool, LogError> {
         let objects = &*self.place.objects;
         let empty = self.place.checkpoint.load()?.is_none()

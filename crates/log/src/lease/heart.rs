@@ -67,8 +67,8 @@ impl Lease {
         if Leader::parse(held.bytes())?.is_led_as(&self.0.taken) { Ok(()) } else { Err(conflict()) }
     }
 
-    /// What an error means if another one leads by now: then it is that, whatever came of it first. So it is if that
-    /// cannot be told.
+    /// What an error means if another one leads by now: then it is that, whatever came of it first. So it is
+    /// if that cannot be told.
     pub(crate) fn explain(&self, error: LogError) -> LogError {
         match error {
             LogError::StorageRollback(_)
@@ -183,8 +183,8 @@ impl Inner {
     }
 }
 
-/// Replaces a cell's value. A conflict is one only if what stands there is not what was to be written: no value of this
-/// cell is written twice.
+/// Replaces a cell's value. A conflict is one only if what stands there is not what was to be written: no
+/// value of this cell is written twice.
 pub(super) fn replace(cell: &dyn Cell, held: Held, next: &[u8]) -> Result<Held, StoreError> {
     match cell.replace(held, next) {
         Err(conflict @ StoreError::Conflict { .. }) => {

@@ -1,8 +1,8 @@
 //! The journal of an epoch: an object a batch, in a chain.
 //!
-//! Object `.countersign/wal/<epoch>/<first>` holds the batch that begins with entry `first`, as a record of the
-//! write-ahead log whose nonce is the epoch. The next one is named by where this one ends. The first of an epoch
-//! begins where the tree that was signed first in it ends.
+//! Object `.countersign/wal/<epoch>/<first>` holds the batch that begins with entry `first`, as a record of
+//! the write-ahead log whose nonce is the epoch. The next one is named by where this one ends. The first of
+//! an epoch begins where the tree that was signed first in it ends.
 
 use std::sync::Arc;
 

@@ -8,16 +8,17 @@
 //!                      └ duplicates, indices, one sync for all that came in meanwhile ──► acknowledged
 //! ```
 //!
-//! *journal* takes all that waits as one batch, so that a batch is what came in while the one before was synced: a lone
-//! entry waits for nothing, and many share a sync. An index is told when its entry is durable. *tiles* writes what is
-//! full as it comes. It writes partial bundles and tiles, and signs, when the publisher is free and a while has passed
-//! that grows with what the last signature took in ([`Settings::interval`]): at once on a quiet log, some times a second
-//! on a busy one. *publish* asks the cosigners for the newest signed tree, and again, ever more slowly, if it does not
-//! get a quorum. A fourth thread keeps the index of duplicates.
+//! *journal* takes all that waits as one batch, so that a batch is what came in while the one before was
+//! synced: a lone entry waits for nothing, and many share a sync. An index is told when its entry is durable.
+//! *tiles* writes what is full as it comes. It writes partial bundles and tiles, and signs, when the
+//! publisher is free and a while has passed that grows with what the last signature took in
+//! ([`Settings::interval`]): at once on a quiet log, some times a second on a busy one. *publish* asks the
+//! cosigners for the newest signed tree, and again, ever more slowly, if it does not get a quorum. A fourth
+//! thread keeps the index of duplicates.
 //!
-//! What each step leaves behind in a crash is what [`crate::Sequencer`] says of it, with one difference: bundles and
-//! tiles that are full may be there for entries that no checkpoint is signed for yet. Their bytes follow from the
-//! entries, which are in the write-ahead log, so reopening makes the same ones.
+//! What each step leaves behind in a crash is what [`crate::Sequencer`] says of it, with one difference:
+//! bundles and tiles that are full may be there for entries that no checkpoint is signed for yet. Their bytes
+//! follow from the entries, which are in the write-ahead log, so reopening makes the same ones.
 //!
 //! Any failure of storage ends all of it: nothing is acknowledged after it, and every call says so.
 //!
@@ -62,7 +63,8 @@ pub struct Settings {
     pub queue_entries: usize,
     /// Bytes of entries that may wait so.
     pub queue_bytes: usize,
-    /// Bytes of acknowledged entries that may wait in memory for their tiles; beyond that none is acknowledged.
+    /// Bytes of acknowledged entries that may wait in memory for their tiles; beyond that none is
+    /// acknowledged.
     pub pending_bytes: usize,
     /// Longest time between two signatures while entries come in by the thousand.
     pub interval: Duration,
@@ -164,7 +166,8 @@ impl Log {
     /// Starts the threads on an open log.
     ///
     /// # Errors
-    /// `log-storage-failed` if what is published cannot be read; `serve-failed` if a thread cannot be started.
+    /// `log-storage-failed` if what is published cannot be read; `serve-failed` if a thread cannot be
+    /// started.
     pub fn start(
         sequencer: Sequencer,
         publication: Publication,
@@ -215,12 +218,12 @@ impl Log {
         Ok(())
     }
 
-    /// Puts an entry into the queue, and tells its index once it is durable. An entry that is in the log already gets
-    /// its first index.
+    /// Puts an entry into the queue, and tells its index once it is durable. An entry that is in the log
+    /// already gets its first index.
     ///
     /// # Errors
-    /// `log-entry-malformed`, `log-entry-too-large`. `log-busy`: the queue is full, or the log is being stopped.
-    /// `log-storage-failed`: it has stopped. Then `done` is dropped, not called.
+    /// `log-entry-malformed`, `log-entry-too-large`. `log-busy`: the queue is full, or the log is being
+    /// stopped. `log-storage-failed`: it has stopped. Then `done` is dropped, not called.
     pub fn submit(
         &self,
         entry: Vec<u8>,
@@ -230,8 +233,8 @@ impl Log {
         self.submit_all(vec![entry], move |outcome| done(outcome.and_then(one)))
     }
 
-    /// As [`Log::submit`], for several entries in this order, all or none. No others come between those of them that
-    /// are new.
+    /// As [`Log::submit`], for several entries in this order, all or none. No others come between those of
+    /// them that are new.
     ///
     /// # Errors
     /// As there; `limit-exceeded` above [`crate::MAX_BATCH_ENTRIES`].
@@ -288,7 +291,8 @@ impl Log {
     /// An entry of the signed tree.
     ///
     /// # Errors
-    /// `usage` if it has none of this index; `log-storage-corrupt`, `log-storage-rollback`, `log-storage-failed`.
+    /// `usage` if it has none of this index; `log-storage-corrupt`, `log-storage-rollback`,
+    /// `log-storage-failed`.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let held = self.signed().checkpoint().size();
         if index >= held {
@@ -297,7 +301,8 @@ impl Log {
         Files::new(self.shared.public.objects(), held).entry(index).map_err(storage_fault)
     }
 
-    /// The inclusion proof of entry `index` in the tree of `size` entries, which is the signed one or before it.
+    /// The inclusion proof of entry `index` in the tree of `size` entries, which is the signed one or before
+    /// it.
     ///
     /// # Errors
     /// `usage` if there is no such tree or no such entry in it.
@@ -318,9 +323,9 @@ impl Log {
         self.shared.status()
     }
 
-    /// Takes nothing more, makes what was taken durable, signs and publishes it, and ends the threads. What could not
-    /// be published in [`Settings::stop_within`] is in the log, and published when it runs again. Says what stopped the
-    /// log before, if something did.
+    /// Takes nothing more, makes what was taken durable, signs and publishes it, and ends the threads. What
+    /// could not be published in [`Settings::stop_within`] is in the log, and published when it runs again.
+    /// Says what stopped the log before, if something did.
     ///
     /// Not to be called from a `done`: it waits for the thread that calls those.
     pub fn stop(&self) -> Option<Arc<LogError>> {

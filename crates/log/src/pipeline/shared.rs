@@ -90,7 +90,8 @@ impl Shared {
         let Start { settings, clock, public, published, unwitnessed } = start;
         let size = signed.checkpoint().size();
         let signed = Arc::new(signed);
-        // What was signed and not published when the last process ended. Witnesses are not asked about an empty log.
+        // What was signed and not published when the last process ended. Witnesses are not asked about an
+        // empty log.
         let behind = match &published {
             Some(published) => published.checkpoint().size() < size,
             None => size > 0 || unwitnessed,

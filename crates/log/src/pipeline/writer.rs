@@ -14,7 +14,8 @@ use crate::sequencer::{Batch, Growing, Signing, broken};
 
 /// A signature that took in so many entries is followed by a pause of the whole interval.
 const MANY_ENTRIES: u64 = 4096;
-/// Above this many bytes without a signature there is one, though nobody waits for it: the write-ahead log keeps them.
+/// Above this many bytes without a signature there is one, though nobody waits for it: the write-ahead log
+/// keeps them.
 const MAX_UNSIGNED_BYTES: usize = 8 * 1024 * 1024;
 
 /// What the thread owns.
@@ -107,7 +108,8 @@ impl Writer {
     }
 }
 
-/// How long to wait after a signature that took in so many entries: a signature costs some files, whoever comes next.
+/// How long to wait after a signature that took in so many entries: a signature costs some files, whoever
+/// comes next.
 fn pause(interval: Duration, entries: u64) -> Duration {
     interval.mul_f64(entries.min(MANY_ENTRIES) as f64 / MANY_ENTRIES as f64)
 }

@@ -8,8 +8,8 @@ use super::record::HEADER_LEN;
 
 /// Entries with consecutive indices, framed as in an entry bundle, with their leaf hashes.
 ///
-/// The buffer has room for the header of a record of the write-ahead log in front, so that what is written there and
-/// what goes into bundles is one copy of the entries.
+/// The buffer has room for the header of a record of the write-ahead log in front, so that what is written
+/// there and what goes into bundles is one copy of the entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     first: u64,

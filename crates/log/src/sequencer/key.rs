@@ -24,8 +24,8 @@ impl LogKey {
         Ok(Self { verifiers: vec![verifier(origin, &*signer)?], signers: vec![signer], known: Vec::new() })
     }
 
-    /// The same, for a log that has further keys: what they signed is good, though they are not at hand. Keys of other
-    /// logs are left out.
+    /// The same, for a log that has further keys: what they signed is good, though they are not at hand. Keys
+    /// of other logs are left out.
     #[must_use]
     pub fn knowing(mut self, keys: impl IntoIterator<Item = VerifierKey>) -> Self {
         let origin = self.origin().to_owned();

@@ -2,33 +2,34 @@
 //!
 //! Specs: <https://c2sp.org/tlog-tiles> for the files, <https://c2sp.org/tlog-checkpoint> for the checkpoint.
 //!
-//! The private folder holds the lock, the write-ahead log and the signed checkpoint; the public one holds what
-//! readers fetch. An entry goes through five steps. After each comes what a crash there leaves behind:
+//! The private folder holds the lock, the write-ahead log and the signed checkpoint; the public one holds
+//! what readers fetch. An entry goes through five steps. After each comes what a crash there leaves behind:
 //!
-//! 1. [`Sequencer::append`] writes the batch to the write-ahead log (one write, one fsync) and only then tells
-//!    the indices. *A crash before the fsync ends:* nobody was told an index; the torn record is dropped at
-//!    reopening. *After:* the batch is read back and goes through steps 2 and 3 at reopening.
-//! 2. [`Sequencer::integrate`] writes entry bundles and tiles, full and partial, never replacing any. Their bytes
-//!    follow from the entries alone, whose order the write-ahead log has fixed. *A crash in between:* some files
-//!    exist for which no checkpoint was signed; reopening makes the same bytes, finds them there, and goes on.
+//! 1. [`Sequencer::append`] writes the batch to the write-ahead log (one write, one fsync) and only then
+//!    tells the indices. *A crash before the fsync ends:* nobody was told an index; the torn record is
+//!    dropped at reopening. *After:* the batch is read back and goes through steps 2 and 3 at reopening.
+//! 2. [`Sequencer::integrate`] writes entry bundles and tiles, full and partial, never replacing any. Their
+//!    bytes follow from the entries alone, whose order the write-ahead log has fixed. *A crash in between:*
+//!    some files exist for which no checkpoint was signed; reopening makes the same bytes, finds them there,
+//!    and goes on.
 //! 3. It signs the checkpoint and puts it into the private cell, by compare-and-swap. This is the moment that
-//!    binds: from now on this tree is the log. *A crash before:* as in step 2. *After:* all files of the signed
-//!    tree are durable, so the checkpoint can be published at any time.
-//! 4. [`Sequencer::publish`] has witnesses cosign it. *A crash after some of them did:* they have seen a tree that
-//!    is signed and complete, and the next call offers them the same tree or one that extends it.
-//! 5. It replaces the public checkpoint, atomically. *A crash before:* readers see the checkpoint before, whose
-//!    tree is a part of this one, and none of whose files has changed.
+//!    binds: from now on this tree is the log. *A crash before:* as in step 2. *After:* all files of the
+//!    signed tree are durable, so the checkpoint can be published at any time.
+//! 4. [`Sequencer::publish`] has witnesses cosign it. *A crash after some of them did:* they have seen a tree
+//!    that is signed and complete, and the next call offers them the same tree or one that extends it.
+//! 5. It replaces the public checkpoint, atomically. *A crash before:* readers see the checkpoint before,
+//!    whose tree is a part of this one, and none of whose files has changed.
 //!
-//! Recovery is steps 2 and 3 by the same functions, so they run every day. Before them, opening proves every hash tile
-//! and the last bundle against the signed checkpoint ([`Sequencer::open`]) and makes the write-ahead log durable once
-//! more, because the fsync of the process before may have failed. After a failure of storage the value refuses
-//! all further work: only reopening knows what is on disk.
+//! Recovery is steps 2 and 3 by the same functions, so they run every day. Before them, opening proves every
+//! hash tile and the last bundle against the signed checkpoint ([`Sequencer::open`]) and makes the
+//! write-ahead log durable once more, because the fsync of the process before may have failed. After a
+//! failure of storage the value refuses all further work: only reopening knows what is on disk.
 //!
 //! On storage that several machines share the steps are these, with a leader in the place of the lock:
 //! `crates/log/src/lease/mod.rs` says what differs and why a leader that was stopped can do no harm.
 //!
-//! What this does not notice: both folders restored together from an older copy. Witnesses do: they hold a larger
-//! size, and publishing then stops with `log-storage-rollback`.
+//! What this does not notice: both folders restored together from an older copy. Witnesses do: they hold a
+//! larger size, and publishing then stops with `log-storage-rollback`.
 
 mod batch;
 mod key;
@@ -108,13 +109,13 @@ impl Sequencer {
         Ok(Parts { signing, public, journal, growing, dedup, hold })
     }
 
-    /// Makes entries durable and returns the index of each. An entry that is in the log already gets its first
-    /// index and is not written again.
+    /// Makes entries durable and returns the index of each. An entry that is in the log already gets its
+    /// first index and is not written again.
     ///
     /// # Errors
     /// `log-entry-malformed` for an empty entry, `log-entry-too-large` above [`MAX_ENTRY_BYTES`],
-    /// `limit-exceeded` above [`MAX_BATCH_ENTRIES`]: then nothing was written. `log-storage-failed`: nothing was
-    /// acknowledged, and the log must be opened again.
+    /// `limit-exceeded` above [`MAX_BATCH_ENTRIES`]: then nothing was written. `log-storage-failed`: nothing
+    /// was acknowledged, and the log must be opened again.
     pub fn append(&mut self, entries: &[Vec<u8>], now: Timestamp) -> Result<Vec<u64>, LogError> {
         self.check_running()?;
         check_entries(entries)?;
@@ -156,7 +157,8 @@ impl Sequencer {
     /// Puts acknowledged entries into tiles and signs the checkpoint, which stays private. Returns it.
     ///
     /// # Errors
-    /// `log-storage-failed`, `log-storage-corrupt`, `log-writer-conflict` or the signer's: open the log again.
+    /// `log-storage-failed`, `log-storage-corrupt`, `log-writer-conflict` or the signer's: open the log
+    /// again.
     pub fn integrate(&mut self, now: Timestamp) -> Result<&SignedCheckpoint, LogError> {
         self.check_running()?;
         let outcome = self.integrate_pending(now);
@@ -180,11 +182,11 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Takes another key of the log beside those it has: from now on checkpoints carry its signature as well, and the
-    /// present one is signed again. A key that it has already changes nothing.
+    /// Takes another key of the log beside those it has: from now on checkpoints carry its signature as well,
+    /// and the present one is signed again. A key that it has already changes nothing.
     ///
-    /// This is how a log changes its key: what is published in between is good for those who know the old key and for
-    /// those who know the new one.
+    /// This is how a log changes its key: what is published in between is good for those who know the old key
+    /// and for those who know the new one.
     ///
     /// # Errors
     /// The key is not one for logs, or does not sign; `log-storage-failed`: open the log again.
@@ -236,7 +238,8 @@ impl Sequencer {
     /// The entry with this index, in tiles or not.
     ///
     /// # Errors
-    /// `usage` if there is none; `log-storage-corrupt` or `log-storage-rollback` if its bundle is not as it was.
+    /// `usage` if there is none; `log-storage-corrupt` or `log-storage-rollback` if its bundle is not as it
+    /// was.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let held = self.size();
         if index >= held {

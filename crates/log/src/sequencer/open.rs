@@ -27,13 +27,15 @@ const MAX_CACHES: usize = 64;
 impl Sequencer {
     /// Opens the log, creating it if there is none, and finishes what a crash interrupted.
     ///
-    /// Every hash tile and the last entry bundle are read and proven against the checkpoint that was signed last: a log
-    /// that has lost or changed any of them signs nothing more. Other entries are checked when they are read.
+    /// Every hash tile and the last entry bundle are read and proven against the checkpoint that was signed
+    /// last: a log that has lost or changed any of them signs nothing more. Other entries are checked when
+    /// they are read.
     ///
     /// # Errors
-    /// `log-writer-conflict`: another process has it open. `log-storage-rollback`: files of the signed tree are
-    /// missing, or the public checkpoint is newer than the signed one. `log-storage-corrupt`: they differ.
-    /// `log-storage-failed`. `log-origin-mismatch`, `log-key-unknown`: it is another log, or has another key.
+    /// `log-writer-conflict`: another process has it open. `log-storage-rollback`: files of the signed tree
+    /// are missing, or the public checkpoint is newer than the signed one. `log-storage-corrupt`: they
+    /// differ. `log-storage-failed`. `log-origin-mismatch`, `log-key-unknown`: it is another log, or has
+    /// another key.
     pub fn open(private: &Path, public: &Path, key: LogKey, now: Timestamp) -> Result<Self, LogError> {
         Self::open_on(Arc::new(RealDisk), private, public, key, now)
     }
@@ -78,8 +80,8 @@ impl Sequencer {
         )
     }
 
-    /// Opens a log on shared storage, whose leader this process has just become, and finishes what the one before has
-    /// left.
+    /// Opens a log on shared storage, whose leader this process has just become, and finishes what the one
+    /// before has left.
     pub(crate) fn open_shared(
         place: &SharedPlace,
         key: LogKey,

@@ -42,7 +42,8 @@ pub(crate) enum Journal {
 }
 
 impl Journal {
-    /// Makes a batch durable. `signed` entries are under a signed tree. After an error the log must be opened again.
+    /// Makes a batch durable. `signed` entries are under a signed tree. After an error the log must be opened
+    /// again.
     pub(crate) fn append(&mut self, batch: &mut Batch, signed: u64) -> Result<(), LogError> {
         match self {
             Self::Files(wal) => wal.append(batch, signed),
@@ -109,8 +110,8 @@ impl Public {
         }
     }
 
-    /// Takes the place of what this process has published, or of what was published while it led, or before: then the
-    /// cell is read, it is checked who leads, and the cell is replaced if it is unchanged.
+    /// Takes the place of what this process has published, or of what was published while it led, or before:
+    /// then the cell is read, it is checked who leads, and the cell is replaced if it is unchanged.
     fn publish_leading(
         &self,
         cell: &dyn Cell,

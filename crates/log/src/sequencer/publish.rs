@@ -19,10 +19,10 @@ impl Sequencer {
     ///
     /// # Errors
     /// `log-quorum-not-met`, `witness-unavailable`, `witness-log-unknown`, `witness-conflict`,
-    /// `witness-inconsistent`: the public checkpoint stays the one before; entries stay in the log, and the next
-    /// call publishes them. `log-storage-rollback`: so many witnesses have seen a larger tree that there is no quorum
-    /// without them, or that they are one; [`LogError::Quorum`] of that code where only this round lacks them. Others as
-    /// in [`Sequencer::integrate`].
+    /// `witness-inconsistent`: the public checkpoint stays the one before; entries stay in the log, and the
+    /// next call publishes them. `log-storage-rollback`: so many witnesses have seen a larger tree that there
+    /// is no quorum without them, or that they are one; [`LogError::Quorum`] of that code where only this
+    /// round lacks them. Others as in [`Sequencer::integrate`].
     pub fn publish(
         &mut self,
         cosigners: &mut [Box<dyn Cosigner>],
@@ -32,8 +32,8 @@ impl Sequencer {
         self.publish_under(cosigners, &[policy], now)
     }
 
-    /// As [`Sequencer::publish`], once each of several policies is met: while one takes the place of another, readers
-    /// of both accept what is published.
+    /// As [`Sequencer::publish`], once each of several policies is met: while one takes the place of another,
+    /// readers of both accept what is published.
     ///
     /// # Errors
     /// As there, for the first policy that is not met.
@@ -53,7 +53,8 @@ impl Sequencer {
         Ok(bytes)
     }
 
-    /// Whether the checkpoint as it is now, with the signature of `key` alone, would meet `policy`. Publishes nothing.
+    /// Whether the checkpoint as it is now, with the signature of `key` alone, would meet `policy`. Publishes
+    /// nothing.
     ///
     /// Asked before a policy is put in force: a witness that cannot be reached or does not know the key would
     /// otherwise show only when there is no way back.

@@ -1,6 +1,7 @@
 //! How a segment of the write-ahead log is written and read.
 //!
-//! A segment is blocks of 512 bytes. The first block is its head, then come records, each from a block of its own on:
+//! A segment is blocks of 512 bytes. The first block is its head, then come records, each from a block of its
+//! own on:
 //!
 //! ```text
 //! head    "countersign-wal 2\n"
@@ -14,13 +15,14 @@
 //!         [32] SHA-256 of the nonce, the 16 bytes and the entries' leaf hashes
 //! ```
 //!
-//! Numbers are big-endian. Leaf hashes are computed for the tree anyway, so the check of a record costs 32 bytes of
-//! hashing an entry.
+//! Numbers are big-endian. Leaf hashes are computed for the tree anyway, so the check of a record costs 32
+//! bytes of hashing an entry.
 //!
-//! A file is overwritten from its first record on once a signed tree covers all that is in it, so old records may stand
-//! behind the new ones; their indices tell them apart. The nonce is secret and random, so no entry can contain what
-//! looks like a record. A record is written with one write, and the next only after a sync. So a bad record is a write
-//! that a crash cut short, unless a later one was begun behind it: then it was acknowledged, and was damaged since.
+//! A file is overwritten from its first record on once a signed tree covers all that is in it, so old records
+//! may stand behind the new ones; their indices tell them apart. The nonce is secret and random, so no entry
+//! can contain what looks like a record. A record is written with one write, and the next only after a sync.
+//! So a bad record is a write that a crash cut short, unless a later one was begun behind it: then it was
+//! acknowledged, and was damaged since.
 
 use countersign_base::Sha256Digest;
 use countersign_crypto::Sha256;
@@ -289,7 +291,8 @@ mod tests {
         assert_eq!(read(&bytes).unwrap(), batches);
     }
 
-    /// Any of the blocks of the write in flight may have reached the disk, over whatever records were there before.
+    /// Any of the blocks of the write in flight may have reached the disk, over whatever records were there
+    /// before.
     #[test]
     fn a_write_over_old_records_that_is_cut_short_keeps_the_batches_before_it() {
         let old: Vec<Batch> = (0..12).map(|n| batch(n * 2, 2)).collect();

@@ -1,12 +1,13 @@
 //! The write-ahead log: entries become durable here before their indices are told to anyone.
 //!
-//! Two files, each a segment ([`super::record`]). One is written to. When it is full and a signed tree covers all that
-//! is in the other, the other is written over from its beginning. Writing over blocks that a file has already is what a
-//! disk does fastest: the file system has nothing of its own to make durable.
+//! Two files, each a segment ([`super::record`]). One is written to. When it is full and a signed tree covers
+//! all that is in the other, the other is written over from its beginning. Writing over blocks that a file
+//! has already is what a disk does fastest: the file system has nothing of its own to make durable.
 //!
-//! What is read at opening is written to a new file before anything rests on it: what the last process wrote may be
-//! in the page cache only (its sync may have failed, and a second one would lie). Where a signed tree covers all of it
-//! nothing rests on it, and the new file waits for the first record: opening alone changes nothing on disk.
+//! What is read at opening is written to a new file before anything rests on it: what the last process wrote
+//! may be in the page cache only (its sync may have failed, and a second one would lie). Where a signed tree
+//! covers all of it nothing rests on it, and the new file waits for the first record: opening alone changes
+//! nothing on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,8 +82,8 @@ struct Segment {
 }
 
 impl Wal {
-    /// Opens the files in `folder` and returns the batches that a signed tree of `signed` entries does not cover, in
-    /// order. They are durable when this returns.
+    /// Opens the files in `folder` and returns the batches that a signed tree of `signed` entries does not
+    /// cover, in order. They are durable when this returns.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
@@ -103,7 +104,8 @@ impl Wal {
         Ok((wal, awaited))
     }
 
-    /// Makes a batch durable. `signed` entries are under a signed tree. After an error the files must be opened again.
+    /// Makes a batch durable. `signed` entries are under a signed tree. After an error the files must be
+    /// opened again.
     pub(crate) fn append(&mut self, batch: &mut Batch, signed: u64) -> Result<(), LogError> {
         let current = match self.current.take() {
             Some(full) if full.len >= SEGMENT_BYTES => self.turn(full, signed)?,
@@ -171,8 +173,8 @@ fn read(path: &Path, signed: u64) -> Result<Vec<Batch>, WalError> {
     Ok(record::parse(&bytes, signed, bytes.len() as u64 <= KEEP_BYTES).map_err(damaged)?.batches)
 }
 
-/// Every entry that the files in `folder` still have, with its index, also of what signed trees cover: for a repair,
-/// which believes none of it. A file that does not read has none.
+/// Every entry that the files in `folder` still have, with its index, also of what signed trees cover: for a
+/// repair, which believes none of it. A file that does not read has none.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
     let mut found = Vec::new();
     for name in [FIRST, SECOND] {
@@ -196,8 +198,8 @@ fn in_order(mut batches: Vec<Batch>, signed: u64) -> Result<Vec<Batch>, WalError
         }
         let end = kept.last().map(Batch::end);
         if batch.end() > signed {
-            // Batches are signed whole, so one that is not signed begins where the others end. A gap means that the
-            // checkpoint and tiles are older than the write-ahead log has seen them.
+            // Batches are signed whole, so one that is not signed begins where the others end. A gap means
+            // that the checkpoint and tiles are older than the write-ahead log has seen them.
             let from = end.map_or(signed, |end| end.max(signed));
             if batch.first() != from {
                 return Err(WalError::Gap { signed: from, next: batch.first() });

@@ -12,13 +12,15 @@
 //!
 //! Numbers are big-endian. A later checkpoint of an origin replaces an earlier one.
 //!
-//! What the file began with came whole, by a rename. Each record after that is written with one write and one fsync, and
-//! after a failure nothing is written until the file is opened again. So only the last record can be torn, and a torn one
-//! was never answered for: reading drops it. A bad record with anything behind it was damaged later, and is an error; the
-//! complement is there so that a damaged length does not swallow the records behind it.
+//! What the file began with came whole, by a rename. Each record after that is written with one write and one
+//! fsync, and after a failure nothing is written until the file is opened again. So only the last record can
+//! be torn, and a torn one was never answered for: reading drops it. A bad record with anything behind it was
+//! damaged later, and is an error; the complement is there so that a damaged length does not swallow the
+//! records behind it.
 //!
-//! What a process finds may lie in the page cache only: the fsync of the one before may have failed, and a second one
-//! would lie. So the first commit writes a new file with all that is known, under a temporary name, and renames it.
+//! What a process finds may lie in the page cache only: the fsync of the one before may have failed, and a
+//! second one would lie. So the first commit writes a new file with all that is known, under a temporary
+//! name, and renames it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,8 +90,8 @@ impl Journal {
         self.len
     }
 
-    /// Makes `notes` durable. `all` gives the latest note of each log, those in `notes` included: what a new file
-    /// holds. After an error nothing may be written any more.
+    /// Makes `notes` durable. `all` gives the latest note of each log, those in `notes` included: what a new
+    /// file holds. After an error nothing may be written any more.
     pub(super) fn commit(
         &mut self,
         notes: &[Note],
@@ -199,7 +201,8 @@ fn split_record<'a>(before: &Sha256Digest, bytes: &'a [u8]) -> Found<'a> {
     let [a, b, c, d, complement @ ..] = *header;
     let length = u32::from_be_bytes([a, b, c, d]);
     if length != !u32::from_be_bytes(complement) {
-        // The file's new length can reach the disk before its bytes: then zeros follow what did arrive of a header.
+        // The file's new length can reach the disk before its bytes: then zeros follow what did arrive of a
+        // header.
         let cut = header[1..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 2);
         return if is_empty(rest) && cut < HEADER_LEN { Found::Torn } else { Found::Damaged };
     }

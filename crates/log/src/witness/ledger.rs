@@ -1,10 +1,11 @@
 //! What the witness has cosigned, in memory and on disk, and the commit that many requests share.
 //!
-//! A request takes three steps. It looks at what was cosigned last for its log ([`Ledger::seen`]), stages the next
-//! checkpoint if that is still the last ([`Ledger::stage`]), and waits until it is durable ([`Ledger::settle`]). Staged
-//! is what the next request of the log is judged against, so two that depend on each other can share a commit; no
-//! answer leaves before what it rests on is durable. Whoever waits first writes for all that are staged at that moment;
-//! the others wait for it, and what comes in meanwhile is the next commit.
+//! A request takes three steps. It looks at what was cosigned last for its log ([`Ledger::seen`]), stages the
+//! next checkpoint if that is still the last ([`Ledger::stage`]), and waits until it is durable
+//! ([`Ledger::settle`]). Staged is what the next request of the log is judged against, so two that depend on
+//! each other can share a commit; no answer leaves before what it rests on is durable. Whoever waits first
+//! writes for all that are staged at that moment; the others wait for it, and what comes in meanwhile is the
+//! next commit.
 //!
 //! A crash before the sync of a commit forgets it, and nobody was answered. A crash after it keeps it.
 //! A failure is final: what is on disk is not known until the folder is opened again.
@@ -134,8 +135,8 @@ impl Ledger {
         }
     }
 
-    /// Stages `note`, which says `held`, unless something else than `seen` is the last by now. Returns the number of
-    /// the commit that it will be part of.
+    /// Stages `note`, which says `held`, unless something else than `seen` is the last by now. Returns the
+    /// number of the commit that it will be part of.
     pub(super) fn stage(
         &self,
         hash: &Sha256Digest,

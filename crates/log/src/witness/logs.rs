@@ -1,12 +1,13 @@
 //! The list of logs that a witness knows.
 //!
-//! Two forms. A list of one's own is a verifier key a line; empty lines and lines that begin with `#` are skipped; keys
-//! of one name are keys of one log, whose origin is that name; a line that is no log's key makes the list unusable.
+//! Two forms. A list of one's own is a verifier key a line; empty lines and lines that begin with `#` are
+//! skipped; keys of one name are keys of one log, whose origin is that name; a line that is no log's key
+//! makes the list unusable.
 //!
-//! The lists that witness networks give out begin with the line `logs/v0`, then for each log `vkey KEY` and, if needed,
-//! `origin ORIGIN` (else the key's name), `qpd N` (requests a day that the log may make) and further lines that say
-//! nothing to a witness. Many people write such a list, so a log with a key that cannot be used here is left out and told,
-//! and the first log of an origin keeps it.
+//! The lists that witness networks give out begin with the line `logs/v0`, then for each log `vkey KEY` and,
+//! if needed, `origin ORIGIN` (else the key's name), `qpd N` (requests a day that the log may make) and
+//! further lines that say nothing to a witness. Many people write such a list, so a log with a key that
+//! cannot be used here is left out and told, and the first log of an origin keeps it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,12 +1,14 @@
 //! A witness: it cosigns a log's checkpoint only if that extends the last one it cosigned.
 //!
-//! Spec: <https://c2sp.org/tlog-witness>. What is decided is `tlog::witness::decide`; this module keeps the state.
+//! Spec: <https://c2sp.org/tlog-witness>. What is decided is `tlog::witness::decide`; this module keeps the
+//! state.
 //!
-//! The state is the latest checkpoint of each log, with the log's signature and our cosignatures, which is also what the
-//! monitoring endpoint serves. Checking against it and replacing it is one step for all threads, one process at a time
-//! has it, and it is durable before the answer is given. So of two requests from one old size one is answered with a
-//! conflict, and a witness killed at any moment never signs a smaller or another tree after it. Requests that come in
-//! while the disk is busy share the next sync (`ledger`); the file is described in `journal`.
+//! The state is the latest checkpoint of each log, with the log's signature and our cosignatures, which is
+//! also what the monitoring endpoint serves. Checking against it and replacing it is one step for all
+//! threads, one process at a time has it, and it is durable before the answer is given. So of two requests
+//! from one old size one is answered with a conflict, and a witness killed at any moment never signs a
+//! smaller or another tree after it. Requests that come in while the disk is busy share the next sync
+//! (`ledger`); the file is described in `journal`.
 //!
 //! Not here: HTTP (`server`).
 
@@ -62,8 +64,8 @@ pub struct Witness {
     logs: RwLock<Arc<LogList>>,
     /// For logs whose list says nothing else.
     rate: Option<Rate>,
-    /// By origin, and whether a checkpoint is offered again. Whoever has seen the latest one can do that, so it has an
-    /// allowance of its own, and a log that grows is not held up by it.
+    /// By origin, and whether a checkpoint is offered again. Whoever has seen the latest one can do that, so
+    /// it has an allowance of its own, and a log that grows is not held up by it.
     rates: Mutex<Rates<(Sha256Digest, bool)>>,
 }
 
@@ -86,7 +88,8 @@ impl core::fmt::Debug for Witness {
 }
 
 impl Witness {
-    /// A witness of this name with a key or more (Ed25519, ML-DSA-44), its state in `state`, for the logs listed.
+    /// A witness of this name with a key or more (Ed25519, ML-DSA-44), its state in `state`, for the logs
+    /// listed.
     ///
     /// The folder is this witness's alone as long as it lives.
     ///
@@ -112,9 +115,9 @@ impl Witness {
         Self::with_state(State::Mine(Arc::new(Ledger::open(disk, state)?)), name, signers, logs)
     }
 
-    /// A witness that shares its folder with others of the same keys, in this process or another: each has it only while
-    /// it answers. For a publisher's own witness, which is asked once in a while; many requests at once wait for each
-    /// other.
+    /// A witness that shares its folder with others of the same keys, in this process or another: each has it
+    /// only while it answers. For a publisher's own witness, which is asked once in a while; many requests at
+    /// once wait for each other.
     ///
     /// # Errors
     /// The name or a key cannot be used.
@@ -194,8 +197,9 @@ impl Witness {
     /// Answers a request to `add-checkpoint` at the time `now`.
     ///
     /// # Errors
-    /// State that cannot be trusted or written, or a key that does not sign. Nothing was answered. After a failure of
-    /// the storage the checkpoint counts as cosigned or not, and whoever opens the folder next finds out.
+    /// State that cannot be trusted or written, or a key that does not sign. Nothing was answered. After a
+    /// failure of the storage the checkpoint counts as cosigned or not, and whoever opens the folder next
+    /// finds out.
     pub fn answer(&self, body: &[u8], now: Timestamp) -> Result<Response, WitnessError> {
         let request = match AddCheckpoint::parse(body) {
             Ok(request) => request,
@@ -262,7 +266,8 @@ impl Witness {
         Ok(Some(seen))
     }
 
-    /// Counts a request that will be cosigned, so that nobody without a log's key spends what is the log's, or says in how many seconds to ask again.
+    /// Counts a request that will be cosigned, so that nobody without a log's key spends what is the log's,
+    /// or says in how many seconds to ask again.
     fn count(
         &self,
         hash: &Sha256Digest,
@@ -286,8 +291,8 @@ impl Witness {
     }
 }
 
-/// The latest checkpoint that the witness with its state in this folder has cosigned for a log, for a process that does
-/// not have the folder. It is what the folder holds at this moment, and need not be durable.
+/// The latest checkpoint that the witness with its state in this folder has cosigned for a log, for a process
+/// that does not have the folder. It is what the folder holds at this moment, and need not be durable.
 ///
 /// # Errors
 /// The state cannot be read or is damaged.

@@ -112,7 +112,8 @@ fn a_rehearsal_finds_a_witness_that_does_not_know_the_new_key() {
     assert_eq!(log.published().unwrap().unwrap().encode(), before, "nothing is published");
 }
 
-/// The second signature is on the stored checkpoint or it is not; in either case the log opens with the old key.
+/// The second signature is on the stored checkpoint or it is not; in either case the log opens with the old
+/// key.
 #[test]
 fn a_crash_while_a_key_is_added_leaves_the_log_whole() {
     let base = scratch();

@@ -130,7 +130,8 @@ fn l03_one_witness_that_says_it_has_seen_more_stops_nothing() {
     publish(2, &[Ahead, Cosigns, Cosigns]).unwrap();
 }
 
-/// The copy of yesterday: those who cosigned what was published since are a quorum, and all others are too few.
+/// The copy of yesterday: those who cosigned what was published since are a quorum, and all others are too
+/// few.
 #[test]
 fn as_many_as_a_quorum_needs_are_believed() {
     let cases: [(usize, &[Manner]); 7] = [

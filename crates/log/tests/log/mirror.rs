@@ -196,7 +196,8 @@ fn l11_every_wrong_file_of_the_source_is_named_and_nothing_wrong_is_put() {
     let temp = scratch();
     published(temp.path(), &[3, 70_000]);
     let honest = files(&temp.path().join("log"));
-    // Those of the tree that is copied; level 0 is made from entries, and the tile that says which is wrong is read.
+    // Those of the tree that is copied; level 0 is made from entries, and the tile that says which is wrong
+    // is read.
     let read = [
         "tile/2/000.p/1",
         "tile/1/000",
@@ -283,7 +284,8 @@ fn l02_a_smaller_tree_is_refused_and_both_checkpoints_are_kept() {
     update(&mut mirror, &source(temp.path())).unwrap();
 }
 
-/// L01: (c) two histories are told apart at any two sizes, in either order, and the file proves it to a third party.
+/// L01: (c) two histories are told apart at any two sizes, in either order, and the file proves it to a third
+/// party.
 #[test]
 fn l01_a_fork_is_refused_and_evidence_is_kept_that_anybody_can_verify() {
     // Kept entries, size of the fork: of the same size, larger, smaller, and either side of a tile.
@@ -439,14 +441,16 @@ fn what_an_interrupted_run_has_is_not_fetched_again() {
     assert_eq!(asked.iter().filter(|path| path.starts_with("tile/entries/")).count(), 2, "{asked:?}");
 }
 
-/// The work of the crash tests: from 254 entries to 600, by one thread so that the steps are the same each time.
+/// The work of the crash tests: from 254 entries to 600, by one thread so that the steps are the same each
+/// time.
 fn work(disk: &Arc<FaultyDisk>, root: &Path, log: &Path) -> Result<(), MirrorError> {
     let mut mirror = Mirror::open_on(Arc::clone(disk) as Arc<dyn Disk>, &root.join("mirror"))?;
     mirror.update(&source(log), Trust::Policy(&policy(), now()), 1)?;
     Ok(())
 }
 
-/// What readers see is always a whole tree, 254 or 600; another run ends the work, and the log's history is kept.
+/// What readers see is always a whole tree, 254 or 600; another run ends the work, and the log's history is
+/// kept.
 fn check(root: &Path, log: &Path, honest: &BTreeMap<PathBuf, Vec<u8>>, case: &str) {
     let report = fsck(&root.join("mirror"), Trust::Policy(&policy(), now()))
         .unwrap_or_else(|error| panic!("{case}: {error}"));

@@ -1,4 +1,5 @@
-//! Partial tiles and bundles go when the full ones are published, and not before (tlog-tiles, "Partial Tiles").
+//! Partial tiles and bundles go when the full ones are published, and not before (tlog-tiles, "Partial
+//! Tiles").
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -135,7 +136,8 @@ fn a_mirror_that_goes_on_has_the_partial_files_of_its_tree_and_no_others() {
     }
 }
 
-/// A running log is cleaned of what was full a call ago, so that who has just read a checkpoint finds its files.
+/// A running log is cleaned of what was full a call ago, so that who has just read a checkpoint finds its
+/// files.
 #[test]
 fn a_cleaner_removes_what_was_full_the_last_time() {
     let temp = scratch();

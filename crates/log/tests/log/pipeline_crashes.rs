@@ -1,6 +1,6 @@
-//! L16, L17: the running log at a random step of a random load, over and over. The seed of a failure is in its message;
-//! `COUNTERSIGN_SEED` plays that one alone. Threads take turns as they like, so a seed is a schedule of faults and
-//! offers and not of everything.
+//! L16, L17: the running log at a random step of a random load, over and over. The seed of a failure is in
+//! its message; `COUNTERSIGN_SEED` plays that one alone. Threads take turns as they like, so a seed is a
+//! schedule of faults and offers and not of everything.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -52,8 +52,8 @@ impl Cosigner for Nearby {
     }
 }
 
-/// Opens and runs the log under a random load until it is through, or the disk has failed. The witness is elsewhere,
-/// and its disk does not fail.
+/// Opens and runs the log under a random load until it is through, or the disk has failed. The witness is
+/// elsewhere, and its disk does not fail.
 fn run(
     disk: &Arc<FaultyDisk>,
     root: &Path,

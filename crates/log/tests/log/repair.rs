@@ -178,8 +178,8 @@ fn an_upper_tile_and_a_tile_and_a_bundle_below_it_are_told_apart() {
     published(temp.path());
     let log = temp.path().join("log");
     let all = files(&log);
-    // The upper tile says something else, and so do one tile below it and another's bundle: only together do they
-    // make the root.
+    // The upper tile says something else, and so do one tile below it and another's bundle: only together do
+    // they make the root.
     for name in ["tile/1/000", "tile/2/000.p/1", "tile/0/005", "tile/entries/009"] {
         fs::write(log.join(name), flipped(&all[Path::new(name)])).unwrap();
     }

@@ -13,7 +13,8 @@ use countersign_testkit::s3::{ACCESS_KEY, Fault, FaultProxy, SECRET_KEY, Versity
 use crate::shared_stage::{LONG, accepted, eventually, run};
 use crate::support::{cosigners, entries, entry, log_key, now, policy, quick, scratch, witness};
 
-/// The same on whatever keeps both contracts: `open` gives another process's view, the public files are in `folder`.
+/// The same on whatever keeps both contracts: `open` gives another process's view, the public files are in
+/// `folder`.
 fn two_machines(open: &dyn Fn() -> SharedPlace, takeover: Duration) {
     let temp = scratch();
     let witness = witness(quick(temp.path()), temp.path());
@@ -127,7 +128,8 @@ fn two_machines_share_a_bucket() {
     assert_eq!(report.size, 308);
 }
 
-/// Answers that are lost, doubled or late on the way: the bucket sees to it that the log does not even notice.
+/// Answers that are lost, doubled or late on the way: the bucket sees to it that the log does not even
+/// notice.
 #[test]
 fn l19_c_a_log_runs_on_a_bucket_behind_a_bad_network() {
     let Some(server) = server() else { return };

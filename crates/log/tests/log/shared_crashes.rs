@@ -1,8 +1,8 @@
-//! L19 (b), (c): a leader on shared storage is stopped, killed or lied to at every operation of its life, and so is who
-//! takes over from it.
+//! L19 (b), (c): a leader on shared storage is stopped, killed or lied to at every operation of its life, and
+//! so is who takes over from it.
 //!
-//! Whatever happens, every acknowledged entry is at its index in one history, and who is no longer the leader says
-//! `log-writer-conflict` and nothing else.
+//! Whatever happens, every acknowledged entry is at its index in one history, and who is no longer the leader
+//! says `log-writer-conflict` and nothing else.
 
 use core::borrow::Borrow;
 use std::sync::Arc;
@@ -199,8 +199,8 @@ fn l19_b_a_running_log_paused_at_any_operation_does_no_harm_when_it_goes_on() {
     assert!(at > 30 && overtaken > at, "most of them are: {overtaken} of {}", 2 * at);
 }
 
-/// The first is paused where it is about to change something, the second anywhere in taking over and its first appends;
-/// the third leads. Then both go on, in either order.
+/// The first is paused where it is about to change something, the second anywhere in taking over and its
+/// first appends; the third leads. Then both go on, in either order.
 #[test]
 fn l19_b_two_paused_leaders_of_two_epochs_do_no_harm() {
     let base = Stage::prepared();
@@ -255,8 +255,8 @@ fn l19_b_two_paused_leaders_of_two_epochs_do_no_harm() {
     }
 }
 
-/// A write that is lost, done without an answer, late, or done twice with the second answer. What is late arrives before
-/// the next leader begins, before it appends, or after that.
+/// A write that is lost, done without an answer, late, or done twice with the second answer. What is late
+/// arrives before the next leader begins, before it appends, or after that.
 #[test]
 fn l19_c_an_answer_that_is_wrong_at_any_operation_does_no_harm() {
     for (kind, base) in [("new", Stage::new()), ("old", Stage::prepared())] {

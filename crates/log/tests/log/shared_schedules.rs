@@ -1,5 +1,5 @@
-//! L19: several processes on one storage, whose operations are done in an order that a seed says, some of them
-//! wrongly.
+//! L19: several processes on one storage, whose operations are done in an order that a seed says, some of
+//! them wrongly.
 //!
 //! One process runs at a time, from one operation to the next, so a seed is the whole schedule. The seed of a
 //! failure is in its message; `COUNTERSIGN_SEED` plays that one alone.

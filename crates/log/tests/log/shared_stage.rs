@@ -110,7 +110,8 @@ impl Stage {
             .unwrap_or_else(|error| panic!("{case}: {error}"));
     }
 
-    /// Each tree that was ever signed or published is a part of the last, and none was followed by a smaller one.
+    /// Each tree that was ever signed or published is a part of the last, and none was followed by a smaller
+    /// one.
     fn check_history(&self, log: &Sequencer, case: &str) {
         let last = log.signed().checkpoint();
         for cell in [SharedPlace::LEADER, SharedPlace::CHECKPOINT] {

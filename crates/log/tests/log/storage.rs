@@ -28,7 +28,8 @@ fn published(root: &Path) -> std::path::PathBuf {
 const FILES: [&str; 5] =
     ["tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/44"];
 
-/// What the log says when this file is wrong: at opening, or for a bundle before the last one when it is read.
+/// What the log says when this file is wrong: at opening, or for a bundle before the last one when it is
+/// read.
 fn found(live: &Path, name: &str) -> Code {
     if name != "tile/entries/000" {
         return refusal(live);

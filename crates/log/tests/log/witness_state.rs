@@ -114,8 +114,8 @@ fn l03_h_at_each_step_that_fails_nothing_told_is_forgotten_and_no_fork_is_signed
     }
 }
 
-/// The witness that died left bytes in the page cache whose fsync had failed. The next one reads them, answers, and then
-/// the power goes.
+/// The witness that died left bytes in the page cache whose fsync had failed. The next one reads them,
+/// answers, and then the power goes.
 #[test]
 fn l03_h_what_a_failed_sync_left_in_the_cache_is_made_durable_before_anything_rests_on_it() {
     let temp = scratch();
@@ -172,7 +172,8 @@ fn l03_h_a_file_that_is_begun_anew_forgets_nothing_at_any_step() {
     let temp = scratch();
     let asker = Asker::new(temp.path());
     let repeated = body(9, vec![], long(9));
-    // Repetitions of one size until the file has been begun anew, which shows in its length; then two more sizes.
+    // Repetitions of one size until the file has been begun anew, which shows in its length; then two more
+    // sizes.
     let work = |witness: &Witness, told: &mut Told| {
         ask(witness, &asker, &[8, 9], told);
         let mut longest = 0;
@@ -399,8 +400,9 @@ impl Disk for GatedDisk {
 
 const OTHER: &str = "log.example/other";
 
-/// Requests that come in while the disk is busy: two that build on the one being written, one of another log, and one
-/// that is refused because of the one being written. Gives the statuses, and how often the disk synced for them.
+/// Requests that come in while the disk is busy: two that build on the one being written, one of another log,
+/// and one that is refused because of the one being written. Gives the statuses, and how often the disk
+/// synced for them.
 fn crowd(fails: bool) -> (Vec<u16>, usize) {
     let temp = scratch();
     let asker = Asker::new(temp.path());
