@@ -135,6 +135,31 @@ impl HashedRekord {
     }
 }
 
+/// What an entry of a log says, of this kind or of none. Nothing is verified: the log did that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The digest that was signed.
+    pub digest: Vec<u8>,
+    /// The key that signed it, or its certificate, in DER.
+    pub verifier: Vec<u8>,
+}
+
+impl Recorded {
+    /// Reads an entry; `None` for one of any other kind or version.
+    pub fn read(entry: &[u8]) -> Option<Self> {
+        let value = json::parse(entry).ok()?;
+        let is = |key: &str, wanted: &str| value.get(key).and_then(Json::as_str) == Some(wanted);
+        if !is("kind", KIND) || !is("apiVersion", VERSION) {
+            return None;
+        }
+        let record = value.get("spec")?.get("hashedRekordV002")?;
+        let of = |name: Name| record.get("signature")?.get("verifier")?.get(name.json);
+        let holder = of(PUBLIC_KEY).or_else(|| of(CERTIFICATE))?;
+        let digest = bytes(record.get("data")?, plain("digest")).ok()?;
+        Some(Self { digest, verifier: bytes(holder, RAW_BYTES).ok()? })
+    }
+}
+
 fn scheme_of(verifier: &Json) -> Result<&'static Scheme, RekorError> {
     let named = protojson::field(verifier, KEY_DETAILS)?.ok_or(RekorError::Missing(KEY_DETAILS.json))?;
     let (found, shown) = match named {

@@ -4,8 +4,7 @@
 //! document behind it tells which key ids signed. A `hashedrekord` 0.0.2 (Rekor v2) tells a digest and a key. Any other
 //! entry is found by its leaf hash alone.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use countersign_attest::hashedrekord::Recorded;
 use countersign_base::json::{self, Json};
 use countersign_base::name::TargetPath;
 use countersign_base::{Sha256Digest, Timestamp};
@@ -152,10 +151,10 @@ impl Row {
         if let Ok(metadata) = Leaf::parse(entry) {
             let document = document(&metadata)?;
             row.take_metadata(&metadata, document);
-        } else if let Some((digest, key)) = hashed_rekord(entry) {
+        } else if let Some(record) = Recorded::read(entry) {
             row.kind = Kind::HashedRekord;
-            row.digest = Some(digest);
-            row.keys = vec![key];
+            row.digest = Some(hex::encode(record.digest));
+            row.keys = vec![sha256(&record.verifier).to_string()];
             row.has_document = true;
         }
         row.artifacts.sort();
@@ -208,19 +207,4 @@ fn listed(document: &Json) -> Vec<Artifact> {
         .filter(|(path, _)| !path.chars().any(char::is_control))
         .filter_map(|(path, file)| Some(Artifact::new(Change::Listed, &sha256(file)?, path)))
         .collect()
-}
-
-/// The digest that a `hashedrekord` 0.0.2 is about, and SHA-256 of the key or certificate that signed it, both in hex.
-fn hashed_rekord(entry: &[u8]) -> Option<(String, String)> {
-    let value = json::parse(entry).ok()?;
-    let text = |value: &Json, key: &str| value.get(key).and_then(Json::as_str).map(str::to_owned);
-    if text(&value, "kind")? != "hashedrekord" || text(&value, "apiVersion")? != "0.0.2" {
-        return None;
-    }
-    let record = value.get("spec")?.get("hashedRekordV002")?;
-    let digest = STANDARD.decode(text(record.get("data")?, "digest")?).ok()?;
-    let verifier = record.get("signature")?.get("verifier")?;
-    let holder = verifier.get("publicKey").or_else(|| verifier.get("x509Certificate"))?;
-    let der = STANDARD.decode(text(holder, "rawBytes")?).ok()?;
-    Some((hex::encode(digest), sha256(&der).to_string()))
 }

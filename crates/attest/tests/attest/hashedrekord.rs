@@ -1,5 +1,8 @@
 //! Requests are taken as they should be, and one thing wrong is one refusal.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_attest::hashedrekord::Recorded;
 use countersign_attest::{HashedRekord, Inclusion, LogEntry, RekorError, hashedrekord};
 use countersign_base::{Explain as _, Sha256Digest, code};
 use countersign_tlog::merkle::leaf_hash;
@@ -159,4 +162,24 @@ fn the_answer_is_protobuf_json() {
     assert_eq!(json["inclusionProof"]["checkpoint"]["envelope"], entry.inclusion.checkpoint);
     assert_eq!(json["canonicalizedBody"], "e30=");
     assert_eq!(json["kindVersion"], json!({ "kind": "hashedrekord", "version": "0.0.2" }));
+}
+
+#[test]
+fn an_entry_tells_its_digest_and_its_key() {
+    let entry = include_bytes!("../data/rekor-tiles.entry");
+    let recorded = Recorded::read(entry).unwrap();
+    let value: Value = serde_json::from_slice(entry).unwrap();
+    let record = &value["spec"]["hashedRekordV002"];
+    let digest = record["data"]["digest"].as_str().unwrap();
+    assert_eq!(STANDARD.encode(&recorded.digest), digest);
+    let key = &record["signature"]["verifier"]["publicKey"]["rawBytes"];
+    assert_eq!(STANDARD.encode(&recorded.verifier), key.as_str().unwrap());
+    let text = core::str::from_utf8(entry).unwrap();
+    for (from, to) in
+        [("hashedrekord", "dsse"), ("0.0.2", "0.0.1"), ("publicKey", "privateKey"), (digest, "%")]
+    {
+        assert!(text.contains(from));
+        assert_eq!(Recorded::read(text.replacen(from, to, 1).as_bytes()), None, "{from}");
+    }
+    assert_eq!(Recorded::read(b"no JSON"), None);
 }
