@@ -1,8 +1,9 @@
 //! A log's server for one test, and HTTP as it is on the wire.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -193,6 +194,19 @@ impl Http {
         Ok(Answer { status, head, body })
     }
 }
+
+/// An address to come back to: below the ports that the system gives to who asks for any, so that nobody has it meanwhile.
+pub(crate) fn quiet_address() -> String {
+    let first = 12_000 + std::process::id() % 16_000;
+    let free = |port: &u32| TcpListener::bind(format!("127.0.0.1:{port}")).is_ok();
+    // Each has some of its own to choose from: one that is free may be one whose process is away.
+    let from = first + NEXT_PORT.fetch_add(50, Ordering::Relaxed);
+    let port = (from..from + 50).find(free).unwrap();
+    format!("127.0.0.1:{port}")
+}
+
+/// How many ports this process has looked at for it.
+static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 
 /// The size in the checkpoint that readers see; 0 before there is one.
 pub(crate) fn published_size(http: &mut Http) -> u64 {

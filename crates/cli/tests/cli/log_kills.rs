@@ -21,7 +21,7 @@ use countersign_tlog::{SignedCheckpoint, VerifierKey};
 use rustix::process::Signal;
 
 use crate::lab::{Lab, now};
-use crate::log::{Http, Live, command, wait_for_size};
+use crate::log::{Http, Live, command, quiet_address, wait_for_size};
 
 /// How often the log is killed in each test.
 const KILLS: u64 = 20;
@@ -135,10 +135,19 @@ fn load(log: Live, random: &mut Random, told: &Mutex<Told>, life: impl FnOnce(&m
             scope.spawn(move || write(log, random, told));
         }
         scope.spawn(|| read(&log, &end, told));
+        let _killed = Killed(&log, &end);
         life(random);
-        log.signal(Signal::KILL);
-        end.store(true, Ordering::Relaxed);
     });
+}
+
+/// Kills the log when it goes, also where a test fails: the threads that write to it would go on for ever.
+struct Killed<'l>(&'l Live, &'l AtomicBool);
+
+impl Drop for Killed<'_> {
+    fn drop(&mut self) {
+        self.0.signal(Signal::KILL);
+        self.1.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Starts the log and kills it while it opens what the kill before has left.
@@ -267,9 +276,9 @@ fn l16_the_server_and_its_witness_killed_under_load_many_times() {
         let named = ["--listen", listen, "--name", "w.example/1", "--unencrypted"];
         Live::start(&lab, &[&serve[..], &named].concat())
     };
-    let mut watching = witness("127.0.0.1:0");
     // The log knows it by this address for good.
-    let address = watching.url.strip_prefix("http://").unwrap().to_owned();
+    let address = quiet_address();
+    let mut watching = witness(&address);
     let spec = format!("{} {}", watching.vkey, watching.url);
     let args = ["--witness", &spec];
     let log = Live::log(&lab, "log", &["--admit", "any", "--witness", &spec]);
@@ -289,6 +298,7 @@ fn l16_the_server_and_its_witness_killed_under_load_many_times() {
             random.pause(MAX_LIFE_MS);
             if kills_witness {
                 watching.signal(Signal::KILL);
+                watching.wait();
                 random.pause(20);
                 watching = witness(&address);
                 random.pause(MAX_LIFE_MS);

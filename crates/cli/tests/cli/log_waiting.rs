@@ -8,7 +8,7 @@ use countersign_base::code;
 use rustix::process::Signal;
 
 use crate::lab::{Lab, Run};
-use crate::log::{Live, published_size, wait_for_size};
+use crate::log::{Live, published_size, quiet_address, wait_for_size};
 
 /// Longest time until somebody is told.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -25,7 +25,7 @@ impl Scene {
     fn new() -> Self {
         let lab = Lab::new();
         fs::write(lab.path("logs"), "").unwrap();
-        let witness = Self::witness(&lab, "127.0.0.1:0");
+        let witness = Self::witness(&lab, &quiet_address());
         let spec = format!("{} {}", witness.vkey, witness.url);
         Self { lab, witness, spec }
     }
