@@ -1,8 +1,8 @@
 //! Proves a whole log from its public files.
 //!
-//! Spec: <https://c2sp.org/tlog-tiles>.
-//! The checkpoint's signature and, with a policy, its cosignatures; every hash tile up to the root; every entry of
-//! every bundle; every partial tile and bundle of earlier sizes that still lies there; no foreign file among them.
+//! Spec: <https://c2sp.org/tlog-tiles>. The checkpoint's signature and, with a policy, its cosignatures;
+//! every hash tile up to the root; every entry of every bundle; every partial tile and bundle of earlier
+//! sizes that still lies there; no foreign file among them.
 
 mod remote;
 
@@ -46,7 +46,8 @@ pub struct FsckReport {
     pub bundles: u64,
     /// Partial tiles and bundles of earlier sizes.
     pub older: u64,
-    /// Files beyond the checkpoint: written, and not published yet. They agree with the tree as far as it goes.
+    /// Files beyond the checkpoint: written, and not published yet. They agree with the tree as far as it
+    /// goes.
     pub ahead: u64,
     /// Witnesses whose cosignatures count, with a policy.
     pub witnesses: Vec<String>,
@@ -118,9 +119,7 @@ fn open_checkpoint(bytes: &[u8], trust: Trust<'_>) -> Result<(SignedCheckpoint, 
             Ok((signed, Vec::new()))
         }
         Trust::Policy(policy, now) => {
-            let verified = policy
-                .check_checkpoint(bytes, now)
-                .map_err(|source| LogError::Quorum { failed: Vec::new(), source })?;
+            let verified = policy.check_checkpoint(bytes, now).map_err(LogError::Policy)?;
             Ok((signed, verified.cosigners().iter().map(|cosigner| cosigner.name.to_string()).collect()))
         }
     }

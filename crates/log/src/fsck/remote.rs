@@ -1,12 +1,11 @@
-//! Proves a whole log from its files, wherever they are: one thread walks down from the root, several read and hash.
+//! Proves a whole log from its files, wherever they are: one thread walks down from the root, several read
+//! and hash.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use countersign_store::StoreError;
 use countersign_tlog::Checkpoint;
 use countersign_tlog::tile::{BundleId, TILE_WIDTH, TileError};
 
@@ -19,15 +18,16 @@ use crate::tree::Proven;
 /// Bundles that wait for a thread.
 const QUEUE: usize = 64;
 
-/// Proves the log that `source` shows, with up to `parallel` threads (at most [`MAX_PARALLEL`]), in bounded memory.
+/// Proves the log that `source` shows, with up to `parallel` threads (at most [`MAX_PARALLEL`]), in bounded
+/// memory.
 ///
-/// Every file that the checkpoint requires is fetched and proven. What else lies there cannot be seen from outside, so
-/// [`FsckReport::older`] and [`FsckReport::ahead`] are 0. `progress` is told how many entry bundles are proven, and of
-/// how many.
+/// Every file that the checkpoint requires is fetched and proven. What else lies there cannot be seen from
+/// outside, so [`FsckReport::older`] and [`FsckReport::ahead`] are 0. `progress` is told how many entry
+/// bundles are proven, and of how many.
 ///
 /// # Errors
-/// `log-tile-missing`, `log-tile-mismatch` naming the file; codes of the checkpoint's parser, of the keys or of the
-/// policy; the source's.
+/// `log-tile-missing`, `log-tile-mismatch` naming the file; codes of the checkpoint's parser, of the keys or
+/// of the policy; the source's.
 pub fn fsck_source(
     source: &dyn Source,
     trust: Trust<'_>,
@@ -65,10 +65,6 @@ pub(super) fn prove(
     Ok(Proven { tiles: descent.edge().len() as u64 + above + full_bundles, bundles })
 }
 
-fn no_thread(error: std::io::Error) -> MirrorError {
-    StoreError::io("begin a thread for", Path::new("fsck"))(error).into()
-}
-
 /// A bundle and what it must be.
 type Job = (BundleId, Expected);
 
@@ -97,7 +93,7 @@ impl Proving<'_> {
                     Ok(worker) => workers.push(worker),
                     // Fewer do as well, only not none.
                     Err(_) if !workers.is_empty() => break,
-                    Err(error) => return Err(no_thread(error)),
+                    Err(error) => return Err(MirrorError::Thread(error)),
                 }
             }
             // The threads have it: when the last one is gone, the walk learns of it.
@@ -106,12 +102,13 @@ impl Proving<'_> {
             if walked.is_err() {
                 self.stop.store(true, Ordering::Relaxed);
             }
-            let lost = || no_thread(std::io::Error::other("it failed"));
+            let lost = || MirrorError::Panicked;
             let faults = workers.into_iter().filter_map(|worker| match worker.join() {
                 Ok(fault) => fault,
                 Err(_) => Some((0, lost())),
             });
-            // The leftmost fault, whichever thread was first; a thread that failed is why the walk could not go on.
+            // The leftmost fault, whichever thread was first; a thread that failed is why the walk could not
+            // go on.
             match faults.min_by_key(|(place, _)| *place) {
                 Some((_, fault)) => Err(fault),
                 None => walked,
@@ -137,8 +134,8 @@ impl Proving<'_> {
         Ok(above)
     }
 
-    /// Takes bundles until there are no more; the first that is wrong, with its number, ends it. The others are taken
-    /// and left alone then: the walk, which waits for room in the queue, must get on to see it.
+    /// Takes bundles until there are no more; the first that is wrong, with its number, ends it. The others
+    /// are taken and left alone then: the walk, which waits for room in the queue, must get on to see it.
     fn work(&self, jobs: Arc<Mutex<Receiver<Job>>>) -> Option<(u64, MirrorError)> {
         let mut fault = None;
         loop {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use countersign_store::{Dir, Objects as _, StoreError};
+use countersign_store::{Dir, Objects as _};
 use countersign_tlog::Checkpoint;
 use countersign_tlog::merkle::Hash;
 use countersign_tlog::tile::{BundleId, TILE_WIDTH, TileId};
@@ -17,7 +17,8 @@ use super::{MirrorError, Spent};
 
 /// Most threads that fetch at once.
 pub const MAX_PARALLEL: usize = 64;
-/// A thread puts its files when it has so many, or so many bytes: few enough for memory, enough to share fsyncs.
+/// A thread puts its files when it has so many, or so many bytes: few enough for memory, enough to share
+/// fsyncs.
 const PUT_FILES: usize = 32;
 const PUT_BYTES: usize = 8 * 1024 * 1024;
 /// Bundles that wait for a thread.
@@ -143,8 +144,8 @@ impl<'a> Copying<'a> {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Takes bundles until there are no more. After a failure, here or elsewhere, it takes them and does nothing: the
-    /// walk, which waits for room in the queue, must get on to see it.
+    /// Takes bundles until there are no more. After a failure, here or elsewhere, it takes them and does
+    /// nothing: the walk, which waits for room in the queue, must get on to see it.
     fn work(&self, jobs: Arc<Mutex<Receiver<Job>>>) -> Result<(), MirrorError> {
         let mut result = Ok(());
         let mut files = Vec::new();
@@ -183,11 +184,12 @@ impl<'a> Copying<'a> {
 
     fn no_thread(&self, error: std::io::Error) -> MirrorError {
         self.stop.store(true, Ordering::Relaxed);
-        StoreError::io("begin a thread for", self.public.root())(error).into()
+        MirrorError::Thread(error)
     }
 
     fn panicked(&self) -> MirrorError {
-        self.no_thread(std::io::Error::other("it failed"))
+        self.stop.store(true, Ordering::Relaxed);
+        MirrorError::Panicked
     }
 
     /// Adds a bundle and its tile to `files`; returns how many bytes of them were fetched.

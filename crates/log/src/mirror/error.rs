@@ -83,6 +83,12 @@ pub enum MirrorError {
     /// What this machine has of the log is not what was put there.
     #[error("the mirror is damaged: {0}")]
     Damaged(String),
+    /// The system refused a thread.
+    #[error("the system refuses a thread")]
+    Thread(#[source] std::io::Error),
+    /// A thread ended otherwise than it should.
+    #[error("a thread failed")]
+    Panicked,
     /// The mirror's disk refused.
     #[error("the mirror's storage failed")]
     Store(#[source] StoreError),
@@ -114,6 +120,8 @@ impl Explain for MirrorError {
             Self::Locked(_) => code::LOG_WRITER_CONFLICT,
             Self::NotAMirror { .. } => code::USAGE,
             Self::Damaged(_) => code::LOG_STORAGE_CORRUPT,
+            Self::Thread(_) => code::SERVE_FAILED,
+            Self::Panicked => code::INTERNAL_ERROR,
             Self::Store(_) => code::LOG_STORAGE_FAILED,
         }
     }

@@ -8,12 +8,13 @@
 //!   "prefix":{"root":"<hex>","consistency":["<hex>", ...]}}}   only where the sizes differ
 //! ```
 //!
-//! Both notes are as they were served. At equal sizes two roots are the proof. Otherwise `prefix.root` is what the
-//! second tree's first `size(first)` leaves hash to, shown by an RFC 9162 consistency proof from it to the second
-//! root: a log with one history would have signed that root at that size, and it has signed another one.
+//! Both notes are as they were served. At equal sizes two roots are the proof. Otherwise `prefix.root` is
+//! what the second tree's first `size(first)` leaves hash to, shown by an RFC 9162 consistency proof from it
+//! to the second root: a log with one history would have signed that root at that size, and it has signed
+//! another one.
 //!
-//! Kind `logrollback` holds a larger checkpoint (`second`) and a smaller one (`first`) that was served after it, and
-//! no `prefix`. It shows what was served, not that the log lied: an old cache can do the same.
+//! Kind `logrollback` holds a larger checkpoint (`second`) and a smaller one (`first`) that was served after
+//! it, and no `prefix`. It shows what was served, not that the log lied: an old cache can do the same.
 
 use countersign_base::code::{self, Code, Explain};
 use countersign_base::json::{self, Json};
@@ -61,7 +62,7 @@ pub enum Claim {
 pub struct Shown {
     /// The log.
     pub origin: String,
-    /// Its key that signed both, as a vkey's name and id.
+    /// Number of entries of the two trees, the smaller one first.
     pub sizes: (u64, u64),
     /// The root that the log signed for the smaller tree.
     pub first_root: Hash,

@@ -13,17 +13,19 @@
 //!
 //! [`Mirror::update`] goes through these steps; after each comes what a crash there leaves behind:
 //!
-//! 1. The source's checkpoint is verified: the log's signature, the policy, and that its tree begins with every tree
-//!    that was seen before, by the tiles that prove it. *A crash:* nothing has changed.
-//! 2. It is kept as `pending`, durable. From now on no later run takes a tree that is not one history with it, also if
-//!    nothing of it was copied.
+//! 1. The source's checkpoint is verified: the log's signature, the policy, and that its tree begins with
+//!    every tree that was seen before, by the tiles that prove it. *A crash:* nothing has changed.
+//! 2. It is kept as `pending`, durable. From now on no later run takes a tree that is not one history with
+//!    it, also if nothing of it was copied.
 //! 3. Tiles are read from the root down and every entry bundle is hashed before it is put, by several threads
-//!    (`copy`). No file is ever replaced. *A crash in between:* files of no published tree lie there, each whole and
-//!    right; the next run reads them again, hashes them, and fetches what is missing.
-//! 4. When all of the tree is durable, the public checkpoint is replaced. *A crash before:* readers see the checkpoint
-//!    before, whose files are all there. *After:* `pending` names what is public, and is taken away by the next run.
-//! 5. Partial tiles and bundles of earlier trees are removed where the tree has the full ones (`partial`), and `pending`
-//!    last. *A crash:* some partial ones are left; the next run finds `pending` and removes all that there are.
+//!    (`copy`). No file is ever replaced. *A crash in between:* files of no published tree lie there, each
+//!    whole and right; the next run reads them again, hashes them, and fetches what is missing.
+//! 4. When all of the tree is durable, the public checkpoint is replaced. *A crash before:* readers see the
+//!    checkpoint before, whose files are all there. *After:* `pending` names what is public, and is taken
+//!    away by the next run.
+//! 5. Partial tiles and bundles of earlier trees are removed where the tree has the full ones (`partial`),
+//!    and `pending` last. *A crash:* some partial ones are left; the next run finds `pending` and removes all
+//!    that there are.
 //!
 //! Not here: HTTP (`client` has a [`Source`] for it), and when to look again.
 
@@ -52,7 +54,7 @@ pub use copy::MAX_PARALLEL;
 pub use error::MirrorError;
 pub use evidence::{Claim, Evidence, EvidenceError, MAX_EVIDENCE_BYTES, Shown};
 pub use source::{Source, SourceError};
-pub use walk::{Proven, range_at, root_at, walk};
+pub use walk::{Proven, range_at, walk};
 
 /// The private folder in a mirror's folder.
 const PRIVATE: &str = ".countersign";
@@ -151,16 +153,13 @@ impl Mirror {
         self.published.as_ref()
     }
 
-    /// Where evidence is kept.
-    pub fn evidence_folder(&self) -> PathBuf {
-        self.private.root().join(EVIDENCE)
-    }
-
-    /// Brings the mirror to what `source` shows now, with up to `parallel` threads (at most [`MAX_PARALLEL`]).
+    /// Brings the mirror to what `source` shows now, with up to `parallel` threads (at most
+    /// [`MAX_PARALLEL`]).
     ///
     /// # Errors
-    /// `log-rollback`, `log-split-view`: both checkpoints are kept as evidence. Codes of the checkpoint and policy,
-    /// of tiles and bundles (the wrong file is named), of the source, of the disk. What readers see is unchanged.
+    /// `log-rollback`, `log-split-view`: both checkpoints are kept as evidence. Codes of the checkpoint and
+    /// policy, of tiles and bundles (the wrong file is named), of the source, of the disk. What readers see
+    /// is unchanged.
     pub fn update(
         &mut self,
         source: &dyn Source,

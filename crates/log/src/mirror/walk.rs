@@ -2,7 +2,7 @@
 
 use countersign_tlog::Checkpoint;
 use countersign_tlog::merkle::{CompactRange, Hash, HashReader as _};
-use countersign_tlog::tile::{TileError, TileSet, decode_bundle, needed_for_consistency};
+use countersign_tlog::tile::{TILE_WIDTH, TileError, TileSet, decode_bundle, needed_for_consistency};
 
 use super::MirrorError;
 use super::descent::{Descent, blame};
@@ -19,7 +19,8 @@ pub struct Proven<'b> {
     pub entries: &'b [&'b [u8]],
 }
 
-/// Shows every entry of the checkpoint's tree from index `from` on to `visit`, in order, at most 256 at a time.
+/// Shows every entry of the checkpoint's tree from index `from` on to `visit`, in order, at most 256 at a
+/// time.
 ///
 /// Nothing is shown that does not hash to the checkpoint's root. The checkpoint must be trusted
 /// ([`trusted_checkpoint`](super::trusted_checkpoint)).
@@ -33,7 +34,7 @@ pub fn walk<E: From<MirrorError>>(
     mut visit: impl FnMut(Proven<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut descent = Descent::new(source, tree.size(), tree.root())?;
-    for number in from / 256..descent.bundles() {
+    for number in from / u64::from(TILE_WIDTH)..descent.bundles() {
         let (id, expected) = descent.expected(number)?;
         descent.take_fresh();
         let bytes = source::bundle(source, id)?;
@@ -46,14 +47,6 @@ pub fn walk<E: From<MirrorError>>(
         }
     }
     Ok(())
-}
-
-/// The root of the first `size` leaves of the checkpoint's tree, by tiles that are proven.
-///
-/// # Errors
-/// As [`walk`].
-pub fn root_at(source: &dyn Source, tree: &Checkpoint, size: u64) -> Result<Hash, MirrorError> {
-    Ok(tiles_for(source, tree, size)?.root_at(size)?)
 }
 
 /// The first `size` leaves of the checkpoint's tree, to append the next ones to; by tiles that are proven.

@@ -1,15 +1,15 @@
 //! Puts back what the signed checkpoint requires and the entries can make, and nothing else.
 //!
-//! Spec: <https://c2sp.org/tlog-tiles>.
-//! From the checkpoint's root downwards each tile is compared with its hash in the tile above, and each entry bundle
-//! with its tile. A hash tile that is missing or wrong is made from what lies below it; an entry bundle from other
-//! copies of its entries: bundles of other sizes, entries that the caller offers, and a source such as a mirror. Where
-//! several tiles are damaged at once, what is below and above them is tried together until the root is made
-//! (`tiles`). A file is written only if it hashes to the signed root, so a repair cannot change what the log says,
-//! whatever it is offered; it can run beside whatever reads or writes the log.
+//! Spec: <https://c2sp.org/tlog-tiles>. From the checkpoint's root downwards each tile is compared with its
+//! hash in the tile above, and each entry bundle with its tile. A hash tile that is missing or wrong is made
+//! from what lies below it; an entry bundle from other copies of its entries: bundles of other sizes, entries
+//! that the caller offers, and a source such as a mirror. Where several tiles are damaged at once, what is
+//! below and above them is tried together until the root is made (`tiles`). A file is written only if it
+//! hashes to the signed root, so a repair cannot change what the log says, whatever it is offered; it can run
+//! beside whatever reads or writes the log.
 //!
-//! Never written: the checkpoint, which needs a signature, and anything beyond its size, which nothing vouches for.
-//! Foreign files are told, and stay.
+//! Never written: the checkpoint, which needs a signature, and anything beyond its size, which nothing
+//! vouches for. Foreign files are told, and stay.
 
 mod entries;
 mod others;
@@ -157,8 +157,8 @@ pub fn repair_on(
     })
 }
 
-/// Removes the partial tiles and bundles of a log whose full ones are there, as tlog-tiles allows for a tree that is
-/// published; returns how many. Can run beside whatever reads or writes the log.
+/// Removes the partial tiles and bundles of a log whose full ones are there, as tlog-tiles allows for a tree
+/// that is published; returns how many. Can run beside whatever reads or writes the log.
 ///
 /// # Errors
 /// The checkpoint is not there or not trusted: nothing is removed then. `log-storage-failed`.

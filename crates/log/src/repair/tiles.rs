@@ -1,7 +1,8 @@
 //! Which hashes a damaged tile may have had, from what lies below it.
 //!
-//! What a tile's children say is read at two depths: from their own files, and, if that does not make the wanted
-//! hash, from the entries at the bottom. Where the two differ, both are tried, up to [`MAX_TRIED`] ways together.
+//! What a tile's children say is read at two depths: from their own files, and, if that does not make the
+//! wanted hash, from the entries at the bottom. Where the two differ, both are tried, up to [`MAX_TRIED`]
+//! ways together.
 
 use std::collections::BTreeMap;
 

@@ -79,7 +79,9 @@ fn the_checkpoint_is_judged_by_keys_or_policy() {
     let alone: String =
         good.lines().filter(|line| !line.contains("witness")).map(|l| format!("{l}\n")).collect();
     fs::write(&path, alone).unwrap();
-    assert_eq!(check(temp.path()).unwrap_err().code(), code::LOG_QUORUM_NOT_MET);
+    let error = check(temp.path()).unwrap_err();
+    assert_eq!(error.code(), code::LOG_QUORUM_NOT_MET);
+    assert_eq!(error.to_string(), "the checkpoint does not meet the policy");
     fs::write(&path, "").unwrap();
     assert_eq!(check(temp.path()).unwrap_err().code(), code::LOG_PROOF_MALFORMED);
     fs::remove_file(&path).unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use countersign_base::code::{self, Code, Explain as _};
 use countersign_log::mirror::{
-    Claim, Evidence, MirrorError, Source, SourceError, root_at, trusted_checkpoint, walk,
+    Claim, Evidence, MirrorError, Source, SourceError, range_at, trusted_checkpoint, walk,
 };
 use countersign_log::{Mirror, Sequencer, Trust, fsck};
 use countersign_store::{Dir, Disk};
@@ -531,7 +531,7 @@ fn entries_are_shown_in_order_from_any_index_and_roots_of_any_size_are_proven() 
         .unwrap();
         assert_eq!(next, 70_000);
     }
-    let root = root_at(&source, signed.checkpoint(), 300).unwrap();
+    let root = range_at(&source, signed.checkpoint(), 300).unwrap().root();
     let proof = log.consistency(300, 70_000).unwrap();
     countersign_tlog::merkle::verify_consistency(300, 70_000, &root, signed.checkpoint().root(), &proof)
         .unwrap();
