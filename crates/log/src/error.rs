@@ -13,6 +13,8 @@ use countersign_tuf::TufError;
 
 use crate::cosign::{CosignError, worst};
 use crate::sequencer::{MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES};
+use crate::tree::CHECKPOINT;
+use crate::trust::TrustError;
 
 /// A failure of the sequencer, of admission or of `fsck`; a variant a rule.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +184,15 @@ impl From<StoreError> for LogError {
                 Self::StorageCorrupt(format!("`{}` exists with other content", path.display()))
             }
             other => Self::Storage(other),
+        }
+    }
+}
+
+impl From<TrustError> for LogError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Checkpoint(source) => Self::Checkpoint { place: CHECKPOINT.to_owned(), source },
+            TrustError::Policy(error) => Self::Policy(error),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Proves a whole log from its public files.
 //!
-//! Spec: <https://c2sp.org/tlog-tiles>. The checkpoint's signature and, with a policy, its cosignatures;
-//! every hash tile up to the root; every entry of every bundle; every partial tile and bundle of earlier
-//! sizes that still lies there; no foreign file among them.
+//! Spec: <https://c2sp.org/tlog-tiles>.
+//! The checkpoint's signature and, with a policy, its cosignatures; every hash tile up to the root; every
+//! entry of every bundle; every partial tile and bundle of earlier sizes that still lies there; no foreign
+//! file among them.
 
 mod remote;
 
@@ -10,26 +11,15 @@ use core::num::NonZero;
 use std::path::Path;
 use std::thread;
 
-use countersign_base::Timestamp;
 use countersign_store::{Dir, Objects, StoreError};
 use countersign_tlog::merkle::Hash;
-use countersign_tlog::policy::Policy;
 use countersign_tlog::tile::{BundleId, TileId, decode_bundle};
-use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use crate::error::LogError;
 use crate::mirror::{Source, SourceError};
 use crate::tree::{self, CHECKPOINT, Fault, FaultKind, Files, TILES};
+use crate::trust::{Trust, Trusted};
 pub use remote::fsck_source;
-
-/// Whose log it is, and whose word is required.
-#[derive(Debug, Clone, Copy)]
-pub enum Trust<'a> {
-    /// The log's keys; cosignatures are not looked at.
-    Keys(&'a [VerifierKey]),
-    /// A policy, judged at a time.
-    Policy(&'a Policy, Timestamp),
-}
 
 /// What was proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +63,7 @@ pub fn fsck_watched(
 ) -> Result<FsckReport, LogError> {
     let dir = Dir::existing(public)?;
     let bytes = dir.get(CHECKPOINT)?.ok_or_else(|| LogError::TileMissing { path: CHECKPOINT.to_owned() })?;
-    let (signed, witnesses) = open_checkpoint(&bytes, trust)?;
+    let Trusted { signed, witnesses, .. } = trust.open(&bytes)?;
     let checkpoint = signed.checkpoint();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let proven = match remote::prove(&Own(&dir), checkpoint, threads, progress) {
@@ -102,26 +92,6 @@ impl Source for Own<'_> {
     fn fetch(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, SourceError> {
         let missing = || SourceError::new(&LogError::TileMissing { path: path.to_owned() });
         self.0.fetch(path, limit)?.ok_or_else(missing).map(Some)
-    }
-}
-
-fn open_checkpoint(bytes: &[u8], trust: Trust<'_>) -> Result<(SignedCheckpoint, Vec<String>), LogError> {
-    let place = || CHECKPOINT.to_owned();
-    let parse = |bytes| SignedCheckpoint::parse(bytes);
-    let signed = parse(bytes).map_err(|source| LogError::Checkpoint { place: place(), source })?;
-    match trust {
-        Trust::Keys(keys) => {
-            // The origin is the name of the key that signs.
-            let origin = signed.checkpoint().origin().to_owned();
-            let own: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
-            let signed = SignedCheckpoint::open(bytes, &origin, &own)
-                .map_err(|source| LogError::Checkpoint { place: place(), source })?;
-            Ok((signed, Vec::new()))
-        }
-        Trust::Policy(policy, now) => {
-            let verified = policy.check_checkpoint(bytes, now).map_err(LogError::Policy)?;
-            Ok((signed, verified.cosigners().iter().map(|cosigner| cosigner.name.to_string()).collect()))
-        }
     }
 }
 

@@ -10,7 +10,8 @@
 //! - [`mirror`]: copies and verifies another log; whatever is built from a log's entries reads them there.
 //!
 //! Formats, hashes and decisions are `tlog`'s; here they meet the disk. Time is an argument or a clock that
-//! is given. Not here: HTTP.
+//! is given.
+//! Not here: HTTP.
 #![forbid(unsafe_code)]
 
 pub mod admission;
@@ -26,16 +27,18 @@ mod read;
 pub mod repair;
 mod sequencer;
 mod tree;
+mod trust;
 pub mod witness;
 
 pub use admission::{Admission, Admitted, Submission};
 pub use cosign::{CosignError, Cosigner, LocalCosigner};
 pub use error::LogError;
-pub use fsck::{FsckReport, Trust, fsck, fsck_source, fsck_watched};
+pub use fsck::{FsckReport, fsck, fsck_source, fsck_watched};
 pub use lease::{Candidate, MAX_TAKEOVER, MIN_TAKEOVER, Seen, SharedPlace, Turn};
 pub use mirror::{Mirror, MirrorError, Source, SourceError};
 pub use partial::Cleaner;
 pub use pipeline::{Log, Publication, Settings};
 pub use repair::repair;
 pub use sequencer::{LogKey, MAX_BATCH_ENTRIES, MAX_ENTRY_BYTES, Sequencer};
+pub use trust::{Trust, TrustError, Trusted};
 pub use witness::{LogList, LogListError, Response, Witness, WitnessError};

@@ -9,11 +9,12 @@ use std::thread;
 use countersign_tlog::Checkpoint;
 use countersign_tlog::tile::{BundleId, TILE_WIDTH, TileError};
 
-use super::{FsckReport, Trust};
+use super::FsckReport;
 use crate::mirror::descent::{Descent, Expected, blame};
 use crate::mirror::source::{self, Source};
-use crate::mirror::{MAX_PARALLEL, MirrorError, open_checkpoint};
+use crate::mirror::{MAX_PARALLEL, MirrorError};
 use crate::tree::Proven;
+use crate::trust::{Trust, Trusted};
 
 /// Bundles that wait for a thread.
 const QUEUE: usize = 64;
@@ -34,7 +35,7 @@ pub fn fsck_source(
     parallel: usize,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<FsckReport, MirrorError> {
-    let (signed, witnesses) = open_checkpoint(&source::checkpoint(source)?, trust)?;
+    let Trusted { signed, witnesses, .. } = trust.open(&source::checkpoint(source)?)?;
     let tree = signed.checkpoint();
     let proven = prove(source, tree, parallel, progress)?;
     Ok(FsckReport {

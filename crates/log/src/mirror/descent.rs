@@ -1,9 +1,9 @@
 //! From a root down to what each entry bundle must hash to, reading as few tiles as that takes.
 //!
-//! Spec: <https://c2sp.org/tlog-tiles>. The partial tiles make the root. A full tile is checked against its
-//! place in the tile above before a hash of it is used. One full tile a level is kept, so a walk from left to
-//! right reads each tile once, in constant memory. Tiles of level 0 are not read where their bundle is full:
-//! the bundle's entries make them.
+//! Spec: <https://c2sp.org/tlog-tiles>.
+//! The partial tiles make the root. A full tile is checked against its place in the tile above before a hash
+//! of it is used. One full tile a level is kept, so a walk from left to right reads each tile once, in
+//! constant memory. Tiles of level 0 are not read where their bundle is full: the bundle's entries make them.
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,8 @@ use countersign_tlog::policy::PolicyError;
 use countersign_tlog::tile::{BundleId, TileError};
 
 use super::source::SourceError;
+use crate::tree::CHECKPOINT;
+use crate::trust::TrustError;
 
 /// A failure of mirroring or of reading a log from a source; a variant a rule.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +104,15 @@ impl From<StoreError> for MirrorError {
                 Self::Damaged(format!("`{}` exists with other content", path.display()))
             }
             other => Self::Store(other),
+        }
+    }
+}
+
+impl From<TrustError> for MirrorError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Checkpoint(source) => Self::Checkpoint { place: CHECKPOINT.to_owned(), source },
+            TrustError::Policy(error) => Self::Policy(error),
         }
     }
 }

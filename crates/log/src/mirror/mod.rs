@@ -45,9 +45,9 @@ use countersign_store::{Dir, Disk, Lock, Objects as _, RealDisk, durable};
 use countersign_tlog::merkle::Hash;
 use countersign_tlog::{Checkpoint, CheckpointError, NoteError, SignedCheckpoint, VerifierKey};
 
-use crate::fsck::Trust;
 use crate::partial;
 use crate::tree::{CHECKPOINT, TILES};
+use crate::trust::{Trust, Trusted};
 use copy::Copying;
 pub use copy::MAX_PARALLEL;
 
@@ -167,7 +167,7 @@ impl Mirror {
         parallel: usize,
     ) -> Result<Update, MirrorError> {
         let bytes = source::checkpoint(source)?;
-        let (signed, witnesses) = open_checkpoint(&bytes, trust)?;
+        let Trusted { signed, witnesses, .. } = trust.open(&bytes)?;
         let new = signed.checkpoint();
         self.check_held(trust)?;
         self.extends_all(source, &signed, &bytes)?;
@@ -334,27 +334,5 @@ fn prefix_of(
 /// # Errors
 /// `log-tile-missing` if there is none; codes of its parser, of the keys or of the policy; the source's.
 pub fn trusted_checkpoint(source: &dyn Source, trust: Trust<'_>) -> Result<SignedCheckpoint, MirrorError> {
-    Ok(open_checkpoint(&source::checkpoint(source)?, trust)?.0)
-}
-
-/// A checkpoint that is trusted, and the witnesses that the policy counted.
-pub(crate) fn open_checkpoint(
-    bytes: &[u8],
-    trust: Trust<'_>,
-) -> Result<(SignedCheckpoint, Vec<String>), MirrorError> {
-    let failed = |source| MirrorError::Checkpoint { place: CHECKPOINT.to_owned(), source };
-    let signed = SignedCheckpoint::parse(bytes).map_err(failed)?;
-    let witnesses = match trust {
-        Trust::Keys(keys) => {
-            let origin = signed.checkpoint().origin();
-            let own: Vec<VerifierKey> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
-            SignedCheckpoint::open(bytes, origin, &own).map_err(failed)?;
-            Vec::new()
-        }
-        Trust::Policy(policy, now) => {
-            let verified = policy.check_checkpoint(bytes, now).map_err(MirrorError::Policy)?;
-            verified.cosigners().iter().map(|cosigner| cosigner.name.to_string()).collect()
-        }
-    };
-    Ok((signed, witnesses))
+    Ok(trust.open(&source::checkpoint(source)?)?.signed)
 }

@@ -1,12 +1,13 @@
 //! Puts back what the signed checkpoint requires and the entries can make, and nothing else.
 //!
-//! Spec: <https://c2sp.org/tlog-tiles>. From the checkpoint's root downwards each tile is compared with its
-//! hash in the tile above, and each entry bundle with its tile. A hash tile that is missing or wrong is made
-//! from what lies below it; an entry bundle from other copies of its entries: bundles of other sizes, entries
-//! that the caller offers, and a source such as a mirror. Where several tiles are damaged at once, what is
-//! below and above them is tried together until the root is made (`tiles`). A file is written only if it
-//! hashes to the signed root, so a repair cannot change what the log says, whatever it is offered; it can run
-//! beside whatever reads or writes the log.
+//! Spec: <https://c2sp.org/tlog-tiles>.
+//! From the checkpoint's root downwards each tile is compared with its hash in the tile above, and each entry
+//! bundle with its tile. A hash tile that is missing or wrong is made from what lies below it; an entry
+//! bundle from other copies of its entries: bundles of other sizes, entries that the caller offers, and a
+//! source such as a mirror. Where several tiles are damaged at once, what is below and above them is tried
+//! together until the root is made (`tiles`). A file is written only if it hashes to the signed root, so a
+//! repair cannot change what the log says, whatever it is offered; it can run beside whatever reads or writes
+//! the log.
 //!
 //! Never written: the checkpoint, which needs a signature, and anything beyond its size, which nothing
 //! vouches for. Foreign files are told, and stay.
@@ -24,11 +25,11 @@ use countersign_tlog::Checkpoint;
 use countersign_tlog::merkle::{Hash, root_of_leaves};
 use countersign_tlog::tile::{TILE_WIDTH, TileId};
 
-use crate::fsck::Trust;
 use crate::mirror::source::encode_tile;
 use crate::mirror::{MirrorError, Source, trusted_checkpoint};
 use crate::partial;
 use crate::sequencer::wal_entries;
+use crate::trust::Trust;
 
 /// What a repair did.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use countersign_tlog::tile::{
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use super::local::keys_folder;
+use super::mirror::Belief;
 use super::sigstore::vkey;
 use super::source::{is_url, source};
 use crate::error::CliError;
@@ -52,12 +53,6 @@ impl LogArgs {
 /// The folder that a log is named by, if it is one.
 fn folder(log: &str) -> Option<&Path> {
     (!is_url(log)).then(|| Path::new(log))
-}
-
-/// Whom a checkpoint must be signed by.
-enum Belief {
-    Key(VerifierKey),
-    Policy(Policy),
 }
 
 /// A log that can be asked.
@@ -104,9 +99,9 @@ impl Inclusion {
 impl Reader {
     pub(super) fn open(args: &LogArgs, site: &Site) -> Result<Self, CliError> {
         let belief = match (&args.vkey, &args.policy) {
-            (Some(text), _) => Belief::Key(vkey(text)?),
+            (Some(text), _) => Belief::Keys(vec![vkey(text)?]),
             (None, Some(path)) => Belief::Policy(read_policy(path)?),
-            (None, None) => Belief::Key(kept_key(&args.log)?),
+            (None, None) => Belief::Keys(vec![kept_key(&args.log)?]),
         };
         Ok(Self { place: escape(&args.log), source: source(&args.log)?, belief, now: site.now })
     }
@@ -119,17 +114,8 @@ impl Reader {
             CliError::new(code::FETCH_NOT_FOUND, what)
                 .fix("nothing was published there yet, or the log is somewhere else")
         })?;
-        match &self.belief {
-            Belief::Key(key) => {
-                let signed = SignedCheckpoint::open(&note, key.name(), std::slice::from_ref(key))?;
-                Ok(Head { signed, witnesses: Vec::new() })
-            }
-            Belief::Policy(policy) => {
-                let verified = policy.check_checkpoint(&note, self.now)?;
-                let witnesses = verified.cosigners().iter().map(|one| one.name.to_string()).collect();
-                Ok(Head { signed: verified.signed().clone(), witnesses })
-            }
-        }
+        let trusted = self.belief.trust(self.now).open(&note)?;
+        Ok(Head { signed: trusted.signed().clone(), witnesses: trusted.witnesses().to_vec() })
     }
 
     /// The leaf with this index, and the proof that it is in the tree.

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::{Timestamp, code};
-use countersign_log::MAX_ENTRY_BYTES;
+use countersign_log::{MAX_ENTRY_BYTES, Trusted};
+use countersign_tlog::TlogProof;
 use countersign_tlog::merkle::{leaf_hash, verify_inclusion};
-use countersign_tlog::policy::VerifiedCheckpoint;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
-use countersign_tlog::{SignedCheckpoint, TlogProof};
 use serde::Serialize;
 
 use super::add::{read_at_most, read_entry};
@@ -94,7 +93,7 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
     let tree = check(&proof, &entry, &belief, site.now).map_err(|error| {
         advise(error, &proof, |carried| check(&proof, carried, &belief, site.now).is_ok())
     })?;
-    let checkpoint = tree.signed.checkpoint();
+    let checkpoint = tree.signed().checkpoint();
     let name =
         if args.entry == stdin { "the entry".to_owned() } else { format!("`{}`", args.entry.display()) };
     site.out.report(&Proven {
@@ -104,8 +103,8 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
         leaf_hash: leaf_hash(&entry).to_string(),
         size: checkpoint.size(),
         root: checkpoint.root().to_string(),
-        witnesses: tree.witnesses,
-        proven_time: tree.proven_time.map(|time| time.to_string()),
+        witnesses: tree.witnesses().to_vec(),
+        proven_time: tree.proven_time().map(|time| time.to_string()),
         entry: name,
     })?;
     Ok(ExitCode::SUCCESS)
@@ -125,36 +124,10 @@ fn advise(error: CliError, proof: &TlogProof, is_proven: impl Fn(&[u8]) -> bool)
     })
 }
 
-/// The tree that the entry is in.
-struct Tree {
-    signed: SignedCheckpoint,
-    witnesses: Vec<String>,
-    proven_time: Option<Timestamp>,
-}
-
-impl From<VerifiedCheckpoint> for Tree {
-    fn from(verified: VerifiedCheckpoint) -> Self {
-        Self {
-            signed: verified.signed().clone(),
-            witnesses: verified.cosigners().iter().map(|cosigner| cosigner.name.to_string()).collect(),
-            proven_time: Some(verified.proven_time()),
-        }
-    }
-}
-
 /// Signature or quorum first, then the place in the tree.
-fn check(proof: &TlogProof, entry: &[u8], belief: &Belief, now: Timestamp) -> Result<Tree, CliError> {
-    match belief {
-        Belief::Policy(policy) => Ok(proof.check(policy, entry, now)?.into()),
-        Belief::Keys(keys) => {
-            let signed = SignedCheckpoint::parse(&proof.checkpoint)?;
-            // The origin is the name of the key that signs.
-            let origin = signed.checkpoint().origin();
-            let own: Vec<_> = keys.iter().filter(|key| key.name() == origin).cloned().collect();
-            let signed = SignedCheckpoint::open(&proof.checkpoint, origin, &own)?;
-            let tree = signed.checkpoint();
-            verify_inclusion(proof.index, tree.size(), &leaf_hash(entry), tree.root(), &proof.hashes)?;
-            Ok(Tree { signed, witnesses: Vec::new(), proven_time: None })
-        }
-    }
+fn check(proof: &TlogProof, entry: &[u8], belief: &Belief, now: Timestamp) -> Result<Trusted, CliError> {
+    let trusted = belief.trust(now).open(&proof.checkpoint)?;
+    let tree = trusted.signed().checkpoint();
+    verify_inclusion(proof.index, tree.size(), &leaf_hash(entry), tree.root(), &proof.hashes)?;
+    Ok(trusted)
 }
