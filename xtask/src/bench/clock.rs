@@ -98,6 +98,34 @@ pub(super) fn small_syncs(folder: &Path, times: usize) -> Result<(f64, f64), Str
     Ok((milliseconds(measured.0), milliseconds(measured.1)))
 }
 
+/// Megabytes a second of so many MiB that do not compress, appended to a new file of `folder`, synced for each MiB.
+pub(super) fn bandwidth(folder: &Path, mebibytes: usize) -> Result<f64, String> {
+    const MIB: usize = 1024 * 1024;
+    let path = folder.join("calibration");
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut measure = || -> std::io::Result<Duration> {
+        let mut file = File::create(&path)?;
+        let mut took = Duration::ZERO;
+        for _ in 0..mebibytes {
+            let bytes: Vec<u8> = (0..MIB / 8).flat_map(|_| next()).collect();
+            let start = Instant::now();
+            file.write_all(&bytes)?;
+            file.sync_data()?;
+            took += start.elapsed();
+        }
+        fs::remove_file(&path)?;
+        Ok(took)
+    };
+    let took = measure().map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((mebibytes * MIB) as f64 / 1e6 / took.as_secs_f64())
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()

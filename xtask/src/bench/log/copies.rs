@@ -42,11 +42,8 @@ fn over_http(bench: &Bench, public: &Path, vkey: &str, size: u64) -> Result<f64,
 }
 
 fn mirror(bench: &Bench, source: &str, vkey: &str, size: u64) -> Result<f64, String> {
-    let copy = bench.folder.join("copy");
-    let rate =
-        timed(bench.programs.ours().args(["log", "mirror", source]).arg(&copy).args(["--vkey", vkey]), size);
-    let _ = fs::remove_dir_all(&copy);
-    rate
+    let copy = bench.place();
+    timed(bench.programs.ours().args(["log", "mirror", source]).arg(&copy).args(["--vkey", vkey]), size)
 }
 
 /// Entries a second of a process that goes through all of them.

@@ -1,6 +1,5 @@
 //! What changes as a log grows: memory, opening, proofs; then copies of it.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,7 +15,7 @@ use crate::sh;
 const OPENINGS: usize = 5;
 
 pub(super) fn measure(bench: &Bench, table: &mut Table) {
-    let folder = bench.folder.join("growing");
+    let folder = bench.place();
     let mut before = 0;
     for &size in bench.extent.sizes() {
         let grown = grow(bench, &folder, size - before);
@@ -45,7 +44,6 @@ pub(super) fn measure(bench: &Bench, table: &mut Table) {
     }
     let killed = kill(bench, &folder).and_then(|()| open(bench, &folder)).map(|opened| opened.milliseconds);
     table.add(Row::new("opening it after kill -9 under load", "ms", killed));
-    let _ = fs::remove_dir_all(&folder);
 }
 
 #[derive(Debug, Clone)]

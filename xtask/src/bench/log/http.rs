@@ -1,7 +1,6 @@
 //! The log over HTTP: one load on `countersign log serve` and on the personality of Tessera's POSIX storage, and
 //! Tessera's own load on both.
 
-use std::fs;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -125,18 +124,15 @@ fn best_rows(table: &mut Table, ours: &Result<At, String>, theirs: &Result<At, S
 
 /// One load on a new log.
 fn play(bench: &Bench, whose: Whose, connections: u32, rate: Option<f64>) -> Outcome {
-    let folder = bench.folder.join("http");
-    let told = start(bench, whose).and_then(|server| {
+    start(bench, whose).and_then(|server| {
         let warm = Load { kind: "add", connections, seconds: WARM_SECONDS, rate, run: 0 };
         warm.play(bench, &server)?;
         Load { seconds: bench.extent.seconds(), run: 1, ..warm }.play(bench, &server)
-    });
-    let _ = fs::remove_dir_all(folder);
-    told
+    })
 }
 
 fn start(bench: &Bench, whose: Whose) -> Result<Server, String> {
-    let folder = bench.folder.join("http");
+    let folder = bench.place();
     match whose {
         Whose::Ours => Server::ours(&bench.programs, &folder, "any"),
         Whose::Tessera => Server::tessera(&bench.programs, &folder),
@@ -148,9 +144,7 @@ fn start(bench: &Bench, whose: Whose) -> Result<Server, String> {
 /// # Errors
 /// Where it does not end well: it does when the log has as many entries as it was told to write.
 fn hammer(bench: &Bench, whose: Whose) -> Result<f64, String> {
-    let rate = start(bench, whose).and_then(|server| hammer_on(bench, &server));
-    let _ = fs::remove_dir_all(bench.folder.join("http"));
-    rate
+    start(bench, whose).and_then(|server| hammer_on(bench, &server))
 }
 
 fn hammer_on(bench: &Bench, server: &Server) -> Result<f64, String> {

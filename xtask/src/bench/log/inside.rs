@@ -1,7 +1,5 @@
 //! The log in process: entries a second, waits, and what an entry costs.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use super::told::{Figure, Outcome, Told, median};
@@ -68,6 +66,7 @@ fn most(bench: &Bench, table: &mut Table, shape: Shape, what: &str, times: Optio
         row = row.at_least(theirs * times);
     }
     table.add(row);
+    bench.clear();
     let rows: [(&str, &'static str, Figure); 4] = [
         ("  wait for the index, median", "ms", |told| Ok(told.p50)),
         ("  wait for the index, 99 of 100", "ms", |told| Ok(told.p99)),
@@ -117,18 +116,18 @@ pub(super) fn wait_rows(table: &mut Table, what: &str, ours: &Outcome, theirs: &
 }
 
 fn ours(bench: &Bench, shape: Shape) -> Outcome {
-    let folder = bench.folder.join("inside");
+    let folder = bench.place();
     let mut load = Command::new(&bench.programs.append);
     load.arg(&folder).arg(WRITERS.to_string()).arg(bench.extent.seconds().to_string());
     load.args(["--bytes", &shape.bytes.to_string(), "--at-once", &shape.at_once.to_string()]);
     if let Some(rate) = shape.rate {
         load.args(["--rate", &rate.to_string()]);
     }
-    told_and_removed(&mut load, folder)
+    Told::by(&mut load)
 }
 
 fn tessera(bench: &Bench, shape: Shape, tuning: Tuning) -> Outcome {
-    let folder = bench.folder.join("inside-tessera");
+    let folder = bench.place();
     let mut load = Command::new(bench.programs.peer("tessera-append")?);
     load.args(["-batch", tuning.batch, "-age", tuning.age, "-checkpoint", tuning.checkpoint]);
     load.args(["-writers", &WRITERS.to_string(), "-seconds", &bench.extent.seconds().to_string()]);
@@ -137,11 +136,5 @@ fn tessera(bench: &Bench, shape: Shape, tuning: Tuning) -> Outcome {
         load.args(["-rate", &rate.to_string()]);
     }
     load.arg(&folder);
-    told_and_removed(&mut load, folder)
-}
-
-fn told_and_removed(load: &mut Command, folder: PathBuf) -> Outcome {
-    let told = Told::by(load);
-    let _ = fs::remove_dir_all(folder);
-    told
+    Told::by(&mut load)
 }

@@ -1,7 +1,5 @@
 //! Rekor v2: a record in, the entry with its proof under a published checkpoint out; beside rekor-tiles.
 
-use std::fs;
-
 use super::http::Load;
 use super::server::Server;
 use super::told::Outcome;
@@ -15,13 +13,10 @@ const PEER_CONNECTIONS: u32 = 6_000;
 const PEER: &str = "rekor-tiles 2.3.0";
 
 pub(super) fn measure(bench: &Bench, table: &mut Table) {
-    let folder = bench.folder.join("rekor");
-    let ours =
-        Server::ours(&bench.programs, &folder, "rekor").map(|server| both(bench, &server, OURS_CONNECTIONS));
-    let _ = fs::remove_dir_all(&folder);
-    let theirs =
-        Server::rekor_tiles(&bench.programs, &folder).map(|server| both(bench, &server, PEER_CONNECTIONS));
-    let _ = fs::remove_dir_all(&folder);
+    let ours = Server::ours(&bench.programs, &bench.place(), "rekor")
+        .map(|server| both(bench, &server, OURS_CONNECTIONS));
+    let theirs = Server::rekor_tiles(&bench.programs, &bench.place())
+        .map(|server| both(bench, &server, PEER_CONNECTIONS));
     let of = |both: &Result<Both, String>, of: fn(&Both) -> &Outcome| {
         both.as_ref().map_err(Clone::clone).and_then(|both| of(both).clone())
     };

@@ -1,6 +1,5 @@
 //! The witness: checkpoints cosigned a second, each durable before its answer.
 
-use std::fs;
 use std::process::Command;
 
 use super::told::{Outcome, Told, median};
@@ -21,13 +20,10 @@ pub(super) fn measure(bench: &Bench, table: &mut Table) {
 }
 
 fn load(bench: &Bench, logs: u32) -> Outcome {
-    let folder = bench.folder.join("witness");
     let seconds = bench.extent.seconds().ceil() as u32;
     let run = |_| {
         let mut load = Command::new(&bench.programs.witness_load);
-        let told = Told::by(load.arg(&folder).args([logs.to_string(), seconds.to_string()]));
-        let _ = fs::remove_dir_all(&folder);
-        told
+        Told::by(load.arg(bench.place()).args([logs.to_string(), seconds.to_string()]))
     };
     median((0..bench.extent.rounds()).map(run).collect())
 }
