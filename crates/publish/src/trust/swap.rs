@@ -9,7 +9,7 @@ use countersign_tuf::metadata::{KeyTable, RoleKeys, TARGETS, TOP_LEVEL, key_id};
 use countersign_tuf::{Role, Root, Targets};
 use countersign_verify::{EXTENSION, extension};
 
-use super::ended::set_ended;
+use super::ended::{ROTATED, set_ended};
 use super::keys::{Listed, first, listed, members, parsed, second_of};
 use super::{policy, root};
 use crate::current::Current;
@@ -71,10 +71,24 @@ impl Swap<'_> {
         was.zip(self.to).is_some_and(same)
     }
 
-    fn write_end(&self, members: &mut BTreeMap<String, Json>) {
+    /// Writes down the key, and its second one in this file if that is among those `left_over`.
+    fn write_end(
+        &self,
+        members: &mut BTreeMap<String, Json>,
+        table: &KeyTable,
+        left_over: &BTreeSet<PublicKey>,
+    ) {
         if let Some(why) = self.ended {
             set_ended(members, self.from, why);
         }
+        if let Some(second) = self.second(table).filter(|second| left_over.contains(second)) {
+            set_ended(members, &second, self.ended.unwrap_or(ROTATED));
+        }
+    }
+
+    /// The second key of the one that goes, in a file with these keys.
+    fn second(&self, table: &KeyTable) -> Option<PublicKey> {
+        table.get(&key_id(self.from))?.pair().map(|pair| pair.key().clone())
     }
 
     fn comes(&self) -> Vec<Member> {
@@ -87,9 +101,10 @@ impl Swap<'_> {
 /// # Errors
 /// [`PublishError::KeyNeeded`], `usage` for a key that is not used; codes of the editors.
 pub(super) fn plan(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Vec<Draft>, PublishError> {
-    let root = in_root(planning, swap)?;
+    let left_over = left_over(planning.current, swap)?;
+    let root = in_root(planning, swap, &left_over)?;
     let new_root = root.as_ref().map(parsed::<Root>).transpose()?;
-    let targets = in_targets(planning, swap)?;
+    let targets = in_targets(planning, swap, &left_over)?;
     let targets = match (targets, &new_root) {
         (None, Some(root)) => root::renewed_targets(planning, root)?,
         (targets, _) => targets,
@@ -151,7 +166,35 @@ pub(super) fn lacks(
     Ok(keys.keyids.iter().filter(stays).count() < keys.threshold as usize)
 }
 
-fn in_root(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, PublishError> {
+/// Second keys of the one that goes which are in nobody's hands afterwards, neither in root nor in targets: whoever had
+/// the one may have the other.
+fn left_over(current: &Current, swap: Swap<'_>) -> Result<BTreeSet<PublicKey>, PublishError> {
+    let (root, targets) = (current.root(), current.targets()?);
+    let of_root = TOP_LEVEL.into_iter().filter_map(|role| Some((role, root.role_keys(role)?)));
+    let mut roles: Vec<_> =
+        of_root.map(|(name, keys)| (name, root.keys(), keys, swap.is_of_one(root))).collect();
+    if let Some(all) = targets.delegations() {
+        let same = swap.is_of_one(targets);
+        roles.extend(all.roles().iter().map(|role| (role.name.as_str(), all.keys(), &role.keys, same)));
+    }
+    let mut seconds: BTreeSet<_> = roles.iter().filter_map(|(_, table, ..)| swap.second(table)).collect();
+    for (role, table, keys, same_holder) in roles {
+        let after = swap.apply(role, (table, keys), same_holder)?.unwrap_or_else(|| listed(table, keys));
+        for held in after {
+            seconds.remove(&held.key);
+            if let Some(pair) = &held.pair {
+                seconds.remove(pair);
+            }
+        }
+    }
+    Ok(seconds)
+}
+
+fn in_root(
+    planning: &Planning<'_>,
+    swap: Swap<'_>,
+    left_over: &BTreeSet<PublicKey>,
+) -> Result<Option<Draft>, PublishError> {
     let root = planning.current.root();
     let policy = policy::swapped(&planning.current.policy, swap)?;
     let mut changed = Vec::new();
@@ -171,7 +214,7 @@ fn in_root(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, Pub
     }
     let comes = if changed.is_empty() { Vec::new() } else { swap.comes() };
     let mut members = members(root, &ids_without(root.keys(), swap.from), &comes)?;
-    swap.write_end(&mut members);
+    swap.write_end(&mut members, root.keys(), left_over);
     if let Some(lines) = policy {
         members.insert(policy::MEMBER.to_owned(), Json::from(lines));
     }
@@ -182,7 +225,11 @@ fn in_root(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, Pub
     root::checked(editor.finish()?, &planning.current.policy).map(Some)
 }
 
-fn in_targets(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, PublishError> {
+fn in_targets(
+    planning: &Planning<'_>,
+    swap: Swap<'_>,
+    left_over: &BTreeSet<PublicKey>,
+) -> Result<Option<Draft>, PublishError> {
     let targets = planning.current.targets()?;
     let Some(delegations) = targets.delegations() else { return Ok(None) };
     let mut editor = TargetsEditor::next(TARGETS, targets);
@@ -206,7 +253,7 @@ fn in_targets(planning: &Planning<'_>, swap: Swap<'_>) -> Result<Option<Draft>, 
         .set_version((planning.version)(TARGETS))
         .set_expires(planning.now.plus_days(planning.expiries.targets_days));
     let mut members = members(targets, &ids_without(delegations.keys(), swap.from), &swap.comes())?;
-    swap.write_end(&mut members);
+    swap.write_end(&mut members, delegations.keys(), left_over);
     if !members.is_empty() {
         editor.set_extension(EXTENSION, Json::Object(members));
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use countersign_base::Explain as _;
 use countersign_crypto::PublicKey;
 use countersign_keys::{Protection, Stage};
-use countersign_publish::proposal::{ProductIntent, RevokeIntent, RevokeReason, RootChange, RotateIntent};
+use countersign_publish::proposal::{
+    Member, ProductIntent, RevokeIntent, RevokeReason, RootChange, RotateIntent,
+};
 use countersign_publish::{Intent, PolicyEdit, ProductOptions, PublishError};
 
 use crate::support::{Site, code, with_product};
@@ -131,6 +133,61 @@ fn a_key_that_becomes_a_pair_goes_on() {
     change(&mut site, &intent).unwrap();
     let back = Intent::Rotate(RotateIntent { from: next, to: member(&half, "node-1") });
     assert_eq!(code(signed(&mut site, &back)), "key-revoked");
+    site.release("1.0.0", "one").unwrap();
+}
+
+/// Whoever had one key of a pair may have the other: neither comes back, as anybody's first or second key.
+#[test]
+fn a_second_key_ends_with_its_first() {
+    type Make = fn(&Site, &Member) -> Intent;
+    let revoked: Make = |site, erin| {
+        let replacement = Some(member(&new_key(site, "node-3", Stage::Release), "node-3"));
+        Intent::Revoke(RevokeIntent { key: erin.key.clone(), reason: RevokeReason::Compromised, replacement })
+    };
+    let rotated: Make = |site, erin| {
+        let to = Member { holder: "erin".to_owned(), ..pair(site, "erin-2", Stage::Release) };
+        Intent::Rotate(RotateIntent { from: erin.key.clone(), to })
+    };
+    let second_anew: Make = |site, erin| {
+        let to = Member { pair: pair(site, "erin-2", Stage::Release).pair, ..erin.clone() };
+        Intent::Rotate(RotateIntent { from: erin.key.clone(), to })
+    };
+    for (make, why) in [(revoked, "compromised"), (rotated, "replaced"), (second_anew, "replaced")] {
+        let dir = temp();
+        let (mut site, _) = with_product(dir.path());
+        let erin = pair(&site, "erin", Stage::Release);
+        let signers = vec![member(&public(&site, "node-2"), "node-2"), erin.clone()];
+        let (name, threshold, separation) = ("node".parse().unwrap(), Some(1), None);
+        let product = ProductIntent { name, threshold, signers, separation, drop_pairs: BTreeSet::new() };
+        change(&mut site, &Intent::Product(product)).unwrap();
+        let intent = make(&site, &erin);
+        let summary = signed(&mut site, &intent).unwrap().summary(site.now).unwrap();
+        let lines: Vec<_> = summary.roles.into_iter().flat_map(|role| role.changes).collect();
+        let said =
+            |start: &str| lines.iter().any(|line| line.starts_with(start) && line.contains(" of erin "));
+        assert!(said("ends the second key "), "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("one key only")), "{lines:?}");
+        change(&mut site, &intent).unwrap();
+        refused(&mut site, &erin.pair.unwrap(), why);
+    }
+}
+
+/// A holder whose first key alone is replaced keeps the second, and so it has not ended.
+#[test]
+fn a_second_key_that_stays_in_its_holders_hands_goes_on() {
+    let dir = temp();
+    let (mut site, _) = with_product(dir.path());
+    let erin = pair(&site, "erin", Stage::Release);
+    let (name, threshold, separation) = ("node".parse().unwrap(), Some(1), None);
+    let signers = vec![member(&public(&site, "node-2"), "node-2"), erin.clone()];
+    let product = ProductIntent { name, threshold, signers, separation, drop_pairs: BTreeSet::new() };
+    change(&mut site, &Intent::Product(product)).unwrap();
+    let next = member(&new_key(&site, "erin-2", Stage::Release), "erin");
+    let intent = Intent::Rotate(RotateIntent { from: erin.key, to: next.clone() });
+    change(&mut site, &intent).unwrap();
+    // She may say so again.
+    let to = Member { pair: erin.pair, ..member(&new_key(&site, "erin-3", Stage::Release), "erin") };
+    change(&mut site, &Intent::Rotate(RotateIntent { from: next.key, to })).unwrap();
     site.release("1.0.0", "one").unwrap();
 }
 

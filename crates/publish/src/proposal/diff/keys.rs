@@ -276,6 +276,8 @@ fn holders_and_pairs(
             (_, Some(new)) => {
                 lines.push(format!("asks {who} to sign with a second key as well: {}", second(new)));
             }
+            // A holder who goes is asked for none; that is said above.
+            (Some(_), None) if before.contains(&id) && !listed.contains(&id) => {}
             (Some(_), None) => lines.push(format!("asks {who} for one key only; it was two")),
             (None, None) => {}
         }
@@ -310,15 +312,24 @@ fn ended(differences: &mut Differences<'_>) -> Vec<String> {
     for id in differences.names(&[EXTENSION, ENDED]) {
         let at = [EXTENSION, ENDED, id.as_str()];
         if let (None, Some(Json::String(why))) = differences.at(&at) {
-            let holder = differences.at(&[EXTENSION, HOLDERS, &id]);
+            let first = first_of(differences, &id);
+            let holder = differences.at(&[EXTENSION, HOLDERS, first.as_ref().unwrap_or(&id)]);
             let holder = holder.0.or(holder.1).and_then(Json::as_str);
             let whose = holder.map_or_else(String::new, |name| format!(" of {}", escape(name)));
+            let key = if first.is_some() { "second key" } else { "key" };
             let id = short(&escape(&id));
-            lines.push(format!("ends the key {id}{whose} for ever: {}", escape(why)));
+            lines.push(format!("ends the {key} {id}{whose} for ever: {}", escape(why)));
             differences.take(&at);
         }
     }
     lines
+}
+
+/// The id of the key whose second one had this id in the old file.
+fn first_of(differences: &Differences<'_>, second: &str) -> Option<String> {
+    let (old, _) = differences.at(&[EXTENSION, PAIRS]);
+    let mut pairs = old?.as_object()?.iter();
+    pairs.find(|(_, key)| id_of(key) == second).map(|(first, _)| first.clone())
 }
 
 /// Whose key it is, by the new file or else the old.
@@ -341,7 +352,11 @@ fn key(differences: &Differences<'_>, table: &[&str], id: &str) -> String {
 
 /// A second key: its kind and its id, which is its digest.
 fn second(json: &Json) -> String {
-    let id = countersign_crypto::sha256(&countersign_base::canonical::olpc(json));
     let scheme = json.get("scheme").and_then(Json::as_str).unwrap_or_default();
-    format!("{} key {id}", escape(scheme))
+    format!("{} key {}", escape(scheme), id_of(json))
+}
+
+/// The id of a key object.
+fn id_of(json: &Json) -> String {
+    countersign_crypto::sha256(&countersign_base::canonical::olpc(json)).to_string()
 }
