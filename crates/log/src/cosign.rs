@@ -3,7 +3,9 @@
 //! Spec: <https://c2sp.org/tlog-witness>, `add-checkpoint`.
 //! Not here: HTTP (`client` has a [`Cosigner`] for it).
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use countersign_base::Timestamp;
 use countersign_base::code::{self, Code, Explain};
@@ -15,6 +17,12 @@ use countersign_tlog::{NoteSignature, SignedCheckpoint, VerifierKey, cosignature
 
 use crate::error::LogError;
 use crate::witness::Witness;
+
+/// Longest wait for the witnesses of one round, whatever their own limits are.
+const LONGEST_ROUND: Duration = Duration::from_secs(10);
+/// Shortest and longest wait for the others once there are enough cosignatures.
+const SHORTEST_GRACE: Duration = Duration::from_millis(2);
+const LONGEST_GRACE: Duration = Duration::from_millis(500);
 
 /// A witness as the log sees it.
 pub trait Cosigner {
@@ -147,63 +155,142 @@ impl Collected {
     }
 }
 
-/// Asks every cosigner for a cosignature of `signed`, one after the other.
+/// What a witness answered.
+pub(crate) type Answered = Result<Vec<NoteSignature>, CosignError>;
+
+/// Those that are asked in one round, by their places.
+pub(crate) trait Round {
+    /// Their names.
+    fn names(&self) -> Vec<String>;
+    /// Asks the one at this place.
+    fn ask(&mut self, place: usize, request: AddCheckpoint);
+    /// Waits for the next answer of this round; `None` if there is none by then.
+    fn answer(&mut self, until: Instant) -> Option<(usize, Answered)>;
+}
+
+/// Asks one after the other, each when it is its turn.
+pub(crate) struct InTurn<'c> {
+    cosigners: &'c mut [Box<dyn Cosigner>],
+    answers: VecDeque<(usize, Answered)>,
+}
+
+impl<'c> InTurn<'c> {
+    pub(crate) fn new(cosigners: &'c mut [Box<dyn Cosigner>]) -> Self {
+        Self { cosigners, answers: VecDeque::new() }
+    }
+}
+
+impl Round for InTurn<'_> {
+    fn names(&self) -> Vec<String> {
+        self.cosigners.iter().map(|cosigner| cosigner.name().to_owned()).collect()
+    }
+
+    fn ask(&mut self, place: usize, request: AddCheckpoint) {
+        self.answers.push_back((place, self.cosigners[place].cosign(&request)));
+    }
+
+    fn answer(&mut self, _: Instant) -> Option<(usize, Answered)> {
+        self.answers.pop_front()
+    }
+}
+
+/// What a round is about.
+pub(crate) struct Question<'q> {
+    pub(crate) signed: &'q SignedCheckpoint,
+    /// Keys of the witnesses.
+    pub(crate) keys: &'q [VerifierKey],
+    /// The size that a witness cosigned last, as far as is known.
+    pub(crate) known: &'q dyn Fn(&str) -> u64,
+    /// The proof from an older size.
+    pub(crate) consistency: &'q dyn Fn(u64) -> Result<Vec<Hash>, LogError>,
+    /// Whether no more cosignatures are needed.
+    pub(crate) enough: &'q dyn Fn(&SignedCheckpoint) -> bool,
+    pub(crate) wait: Wait,
+}
+
+/// Which witnesses a round waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// As many as are needed, and half as long again for the others: one that hangs delays nobody, and one that is a
+    /// little slower still counts.
+    Enough,
+    /// All.
+    All,
+}
+
+/// Asks every witness for a cosignature.
 ///
-/// `known` gives the size that a witness cosigned last, as far as is known; `consistency` the proof from an
-/// older size. Only signatures that verify under one of `keys` are added: a broken one would spoil the whole
-/// note.
+/// Only signatures that verify under a witness's key are added: a broken one would spoil the whole note.
 ///
 /// Nothing that a witness answers is an error of the whole: one that lies must not speak for the others.
 ///
 /// # Errors
 /// Those of the log's storage, where the proofs come from.
-pub(crate) fn collect(
-    signed: &SignedCheckpoint,
-    cosigners: &mut [Box<dyn Cosigner>],
-    keys: &[VerifierKey],
-    known: &dyn Fn(&str) -> u64,
-    consistency: &dyn Fn(u64) -> Result<Vec<Hash>, LogError>,
-) -> Result<Collected, LogError> {
-    let size = signed.checkpoint().size();
-    let mut collected = Collected { signed: signed.clone(), failed: Vec::new() };
-    for cosigner in cosigners {
-        let name = cosigner.name().to_owned();
-        let mut answer = ask(&mut **cosigner, signed, known(&name).min(size), consistency)?;
+pub(crate) fn collect(question: &Question<'_>, round: &mut dyn Round) -> Result<Collected, LogError> {
+    let size = question.signed.checkpoint().size();
+    let names = round.names();
+    for (place, name) in names.iter().enumerate() {
+        round.ask(place, question.request((question.known)(name).min(size))?);
+    }
+    let begun = Instant::now();
+    let mut until = begun + LONGEST_ROUND;
+    let mut answers: Vec<Option<Answered>> = names.iter().map(|_| None).collect();
+    let mut corrected = BTreeSet::new();
+    while answers.iter().any(Option::is_none) {
+        let Some((place, answer)) = round.answer(until) else { break };
         // Once: a witness that names another size each time is asked no further.
         if let Err(CosignError::Conflict { size: seen }) = answer
             && seen <= size
+            && corrected.insert(place)
         {
-            answer = ask(&mut **cosigner, signed, seen, consistency)?;
+            round.ask(place, question.request(seen)?);
+            continue;
         }
-        let added = answer.and_then(|signatures| {
-            let good = verified(signed, &name, keys, &signatures);
-            if good.is_empty() { Err(CosignError::Signature) } else { Ok(good) }
-        });
-        let added = added.and_then(|good| {
-            let all = collected.signed.with_signatures(&good);
-            all.map_err(|error| CosignError::Unavailable(error.to_string()))
-        });
-        match added {
-            Ok(signed) => collected.signed = signed,
-            Err(CosignError::Conflict { size: seen }) if seen > size => {
-                collected.failed.push((name, CosignError::Ahead { size: seen }));
-            }
-            Err(error) => collected.failed.push((name, error)),
+        answers[place] = Some(answer.and_then(|signatures| question.verified(&names[place], &signatures)));
+        if question.wait == Wait::Enough && (question.enough)(&question.assemble(&names, &answers).signed) {
+            let rest = (begun.elapsed() / 2).clamp(SHORTEST_GRACE, LONGEST_GRACE);
+            until = until.min(Instant::now() + rest);
         }
     }
-    Ok(collected)
+    Ok(question.assemble(&names, &answers))
 }
 
-fn ask(
-    cosigner: &mut dyn Cosigner,
-    signed: &SignedCheckpoint,
-    old: u64,
-    consistency: &dyn Fn(u64) -> Result<Vec<Hash>, LogError>,
-) -> Result<Result<Vec<NoteSignature>, CosignError>, LogError> {
-    // A consistency proof has at most 63 hashes for any size, so a request can always be made.
-    let request = AddCheckpoint::new(old, consistency(old)?, signed.clone())
-        .map_err(|error| LogError::StorageCorrupt(error.to_string()))?;
-    Ok(cosigner.cosign(&request))
+impl Question<'_> {
+    fn request(&self, old: u64) -> Result<AddCheckpoint, LogError> {
+        // A consistency proof has at most 63 hashes for any size, so a request can always be made.
+        AddCheckpoint::new(old, (self.consistency)(old)?, self.signed.clone())
+            .map_err(|error| LogError::StorageCorrupt(error.to_string()))
+    }
+
+    /// The good ones of a witness's signatures.
+    fn verified(&self, name: &str, signatures: &[NoteSignature]) -> Answered {
+        let good = verified(self.signed, name, self.keys, signatures);
+        if good.is_empty() { Err(CosignError::Signature) } else { Ok(good) }
+    }
+
+    /// The checkpoint with what has been answered, in the order of the witnesses.
+    fn assemble(&self, names: &[String], answers: &[Option<Answered>]) -> Collected {
+        let size = self.signed.checkpoint().size();
+        let mut collected = Collected { signed: self.signed.clone(), failed: Vec::new() };
+        for (name, answer) in names.iter().zip(answers) {
+            let why = match answer {
+                Some(Ok(good)) => match collected.signed.with_signatures(good) {
+                    Ok(signed) => {
+                        collected.signed = signed;
+                        continue;
+                    }
+                    Err(error) => CosignError::Unavailable(error.to_string()),
+                },
+                Some(Err(CosignError::Conflict { size: seen })) if *seen > size => {
+                    CosignError::Ahead { size: *seen }
+                }
+                Some(Err(error)) => error.clone(),
+                None => CosignError::Unavailable("it has not answered yet".to_owned()),
+            };
+            collected.failed.push((name.clone(), why));
+        }
+        collected
+    }
 }
 
 /// Those of a witness's signatures that are its, and good: one for each key. It can make as many as it likes,

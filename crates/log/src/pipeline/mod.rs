@@ -13,7 +13,7 @@
 //! *tiles* writes what is full as it comes. It writes partial bundles and tiles, and signs, when the
 //! publisher is free and a while has passed that grows with what the last signature took in
 //! ([`Settings::interval`]): at once on a quiet log, some times a second on a busy one. *publish* asks the
-//! cosigners for the newest signed tree, and again, ever more slowly, if it does not get a quorum. A fourth
+//! cosigners, all at once, for the newest signed tree, and again, ever more slowly, if it does not get a quorum. A fourth
 //! thread keeps the index of duplicates.
 //!
 //! What each step leaves behind in a crash is what [`crate::Sequencer`] says of it, with one difference:
@@ -27,6 +27,7 @@
 mod bounded;
 mod index;
 mod journal;
+mod panel;
 mod publisher;
 mod shared;
 mod status;
@@ -49,6 +50,7 @@ use crate::sequencer::{Sequencer, check_entries, storage_fault};
 use crate::tree::Files;
 use bounded::Load;
 use journal::{Journal, Offer};
+use publisher::Publisher;
 use shared::{Fuse, Shared, Start};
 pub use status::{Failing, Status};
 use writer::Writer;
@@ -163,9 +165,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts the threads on an open log.
+    /// Starts the threads on an open log, once the witnesses have been offered the tree as it is.
     ///
     /// # Errors
+    /// `log-storage-rollback`: as many witnesses as are needed have seen more. If they cannot be reached it is tried again later.
     /// `log-storage-failed` if what is published cannot be read; `serve-failed` if a thread cannot be
     /// started.
     pub fn start(
@@ -185,10 +188,12 @@ impl Log {
         let runs = Arc::clone(parts.dedup.runs());
         let journal = Journal::new(parts.journal, parts.dedup, parts.growing.size());
         let writer = Writer::new(parts.growing, parts.signing);
+        let mut publisher = Publisher::new(publication)?;
+        publisher.look_back(&log.shared)?;
         log.spawn("log-journal", |shared| journal.run(shared))?;
         log.spawn("log-tiles", |shared| writer.run(shared))?;
         log.spawn("log-index", move |shared| index::run(&runs, shared))?;
-        log.spawn("log-publish", |shared| publisher::run(publication, shared))?;
+        log.spawn("log-publish", |shared| publisher.run(shared))?;
         if let Some(lease) = log.shared.lease() {
             let shared = Arc::downgrade(&log.shared);
             lease.on_loss(Box::new(move |error| {

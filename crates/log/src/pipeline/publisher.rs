@@ -6,36 +6,17 @@ use std::time::{Duration, Instant};
 use countersign_tlog::SignedCheckpoint;
 use countersign_tlog::policy::Policy;
 
+use super::panel::Panel;
 use super::shared::Shared;
 use super::{Failing, Publication, Published};
-use crate::cosign::Cosigner;
+use crate::cosign::Wait;
 use crate::error::LogError;
 use crate::sequencer::publication;
 use crate::tree::CHECKPOINT;
 
-/// Works until the writer has ended and what it signed is published, or can't be in time.
-pub(super) fn run(mode: Publication, shared: &Shared) -> Result<(), LogError> {
-    let mut publisher = Publisher {
-        quorum: match mode {
-            Publication::Unwitnessed => None,
-            Publication::Witnessed { policy, cosigners } => {
-                Some((policy, cosigners.into_iter().map(|cosigner| cosigner as Box<dyn Cosigner>).collect()))
-            }
-        },
-        unpublished: None,
-        retry: None,
-        published_at: Instant::now(),
-    };
-    while let Some(signed) = publisher.next(shared) {
-        let outcome = publisher.publish(&signed, shared).map_err(|error| shared.explain(error));
-        publisher.conclude(signed, outcome, shared)?;
-    }
-    shared.end();
-    Ok(())
-}
-
-struct Publisher {
-    quorum: Option<(Policy, Vec<Box<dyn Cosigner>>)>,
+/// What the thread owns.
+pub(super) struct Publisher {
+    quorum: Option<(Policy, Panel)>,
     /// What failed to be published.
     unpublished: Option<Arc<SignedCheckpoint>>,
     /// When to try again, and how long it was waited.
@@ -45,6 +26,38 @@ struct Publisher {
 }
 
 impl Publisher {
+    pub(super) fn new(mode: Publication) -> Result<Self, LogError> {
+        let quorum = match mode {
+            Publication::Unwitnessed => None,
+            Publication::Witnessed { policy, cosigners } => Some((policy, Panel::new(cosigners)?)),
+        };
+        Ok(Self { quorum, unpublished: None, retry: None, published_at: Instant::now() })
+    }
+
+    /// Offers the tree as it is to all witnesses, before an entry is taken in.
+    ///
+    /// A storage that was put back to an older state is seen by them alone. If that came out only when the first new
+    /// tree is published, entries would be acknowledged by then whose indices others have, and a fork signed.
+    pub(super) fn look_back(&mut self, shared: &Shared) -> Result<(), LogError> {
+        let signed = Arc::clone(&shared.progress().signed);
+        if self.quorum.is_none() || signed.checkpoint().size() == 0 {
+            return Ok(());
+        }
+        shared.progress().offered = None;
+        let outcome = self.publish(&signed, Wait::All, shared).map_err(|error| shared.explain(error));
+        self.conclude(signed, outcome, shared)
+    }
+
+    /// Works until the writer has ended and what it signed is published, or can't be in time.
+    pub(super) fn run(mut self, shared: &Shared) -> Result<(), LogError> {
+        while let Some(signed) = self.next(shared) {
+            let outcome = self.publish(&signed, Wait::Enough, shared).map_err(|error| shared.explain(error));
+            self.conclude(signed, outcome, shared)?;
+        }
+        shared.end();
+        Ok(())
+    }
+
     /// Waits for something to publish; `None` when there will be nothing more.
     fn next(&mut self, shared: &Shared) -> Option<Arc<SignedCheckpoint>> {
         let mut progress = shared.progress();
@@ -84,13 +97,26 @@ impl Publisher {
         }
     }
 
-    fn publish(&mut self, signed: &SignedCheckpoint, shared: &Shared) -> Result<Published, LogError> {
+    fn publish(
+        &mut self,
+        signed: &SignedCheckpoint,
+        wait: Wait,
+        shared: &Shared,
+    ) -> Result<Published, LogError> {
         let bytes = match &mut self.quorum {
             None => signed.encode(),
-            Some((policy, cosigners)) => {
+            Some((policy, panel)) => {
                 let before = shared.progress().published.clone();
                 let before = before.as_ref().map(|published| &published.signed);
-                publication(shared.public.objects(), before, signed, cosigners, &[policy], (shared.clock)())?
+                publication(
+                    shared.public.objects(),
+                    before,
+                    signed,
+                    panel,
+                    wait,
+                    &[policy],
+                    (shared.clock)(),
+                )?
             }
         };
         shared.public.publish(&bytes, signed)?;

@@ -2,11 +2,11 @@
 
 use countersign_base::Timestamp;
 use countersign_store::Objects;
-use countersign_tlog::policy::Policy;
+use countersign_tlog::policy::{Policy, PolicyError};
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use super::Sequencer;
-use crate::cosign::{Collected, Cosigner, collect};
+use crate::cosign::{Cosigner, InTurn, Question, Round, Wait, collect};
 use crate::error::LogError;
 use crate::read;
 use crate::tree::CHECKPOINT;
@@ -45,8 +45,8 @@ impl Sequencer {
     ) -> Result<Vec<u8>, LogError> {
         self.integrate(now)?;
         let published = self.published()?;
-        let bytes =
-            publication(self.public.objects(), published.as_ref(), self.signed(), cosigners, policies, now);
+        let (public, round) = (self.public.objects(), &mut InTurn::new(cosigners));
+        let bytes = publication(public, published.as_ref(), self.signed(), round, Wait::All, policies, now);
         let bytes = bytes.map_err(|error| self.explain(error))?;
         let replaced = self.public.publish(&bytes, self.signed());
         self.or_stop(replaced)?;
@@ -71,16 +71,9 @@ impl Sequencer {
         let signatures = self.signed().note().signatures().iter().filter(|signature| signature.claims(key));
         let signed = SignedCheckpoint::new(self.signed().checkpoint().clone(), signatures.cloned().collect())
             .map_err(|source| self.key().not_ours("checkpoint under the new key", source))?;
-        meets(self.cosigned(&signed, cosigners, &[policy])?, &[policy], now)
-    }
-
-    fn cosigned(
-        &self,
-        signed: &SignedCheckpoint,
-        cosigners: &mut [Box<dyn Cosigner>],
-        policies: &[&Policy],
-    ) -> Result<Collected, LogError> {
-        cosigned(self.public.objects(), self.published()?.as_ref(), signed, cosigners, policies)
+        let (public, published) = (self.public.objects(), self.published()?);
+        let round = &mut InTurn::new(cosigners);
+        publication(public, published.as_ref(), &signed, round, Wait::All, &[policy], now).map(drop)
     }
 
     /// The checkpoint that readers see; `None` before the first [`Sequencer::publish`].
@@ -93,29 +86,17 @@ impl Sequencer {
     }
 }
 
-/// Has a checkpoint cosigned and returns it as it can be published, once each policy is met.
+/// Has a checkpoint, whose tree is in the tiles of `public`, cosigned and returns it as it can be published, once each
+/// policy is met.
 pub(crate) fn publication(
     public: &dyn Objects,
     published: Option<&SignedCheckpoint>,
     signed: &SignedCheckpoint,
-    cosigners: &mut [Box<dyn Cosigner>],
+    witnesses: &mut dyn Round,
+    wait: Wait,
     policies: &[&Policy],
     now: Timestamp,
 ) -> Result<Vec<u8>, LogError> {
-    let collected = cosigned(public, published, signed, cosigners, policies)?;
-    let bytes = collected.signed.encode();
-    meets(collected, policies, now)?;
-    Ok(bytes)
-}
-
-/// Asks for cosignatures of a tree that is in the tiles of `public`.
-fn cosigned(
-    public: &dyn Objects,
-    published: Option<&SignedCheckpoint>,
-    signed: &SignedCheckpoint,
-    cosigners: &mut [Box<dyn Cosigner>],
-    policies: &[&Policy],
-) -> Result<Collected, LogError> {
     let known = |name: &str| {
         let cosigned =
             |signed: &&SignedCheckpoint| signed.note().signatures().iter().any(|s| s.name() == name);
@@ -123,17 +104,21 @@ fn cosigned(
     };
     let checkpoint = signed.checkpoint();
     let consistency = |old: u64| read::consistency(public, checkpoint, old, checkpoint.size());
-    let witnesses = policies.iter().flat_map(|policy| policy.witnesses());
-    let keys: Vec<VerifierKey> = witnesses.map(|witness| witness.key.clone()).collect();
-    collect(signed, cosigners, &keys, &known, &consistency)
-}
-
-fn meets(collected: Collected, policies: &[&Policy], now: Timestamp) -> Result<(), LogError> {
+    let members = policies.iter().flat_map(|policy| policy.witnesses());
+    let keys: Vec<VerifierKey> = members.map(|witness| witness.key.clone()).collect();
+    let enough = |signed: &SignedCheckpoint| refusal(&signed.encode(), policies, now).is_none();
+    let question =
+        Question { signed, keys: &keys, known: &known, consistency: &consistency, enough: &enough, wait };
+    let collected = collect(&question, witnesses)?;
     collected.check_ahead(policies)?;
     let bytes = collected.signed.encode();
-    let refused = policies.iter().find_map(|policy| policy.check_checkpoint(&bytes, now).err());
-    match refused {
+    match refusal(&bytes, policies, now) {
         Some(source) => Err(LogError::Quorum { failed: collected.failed, source }),
-        None => Ok(()),
+        None => Ok(bytes),
     }
+}
+
+/// Why a checkpoint does not meet the first policy that it does not meet.
+fn refusal(checkpoint: &[u8], policies: &[&Policy], now: Timestamp) -> Option<PolicyError> {
+    policies.iter().find_map(|policy| policy.check_checkpoint(checkpoint, now).err())
 }

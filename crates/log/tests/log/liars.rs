@@ -1,7 +1,7 @@
 //! Witnesses that lie to a log: a few of them stop nothing, and as many as a quorum needs are believed.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::Duration;
 
 use countersign_base::code::{self, Code, Explain as _};
@@ -10,7 +10,7 @@ use countersign_tlog::policy::Policy;
 use countersign_tlog::witness::AddCheckpoint;
 use countersign_tlog::{NoteSignature, SignedCheckpoint, VerifierKey, cosignature};
 
-use crate::support::{entry, log_of, log_vkey, now, open, quick, scratch, secret};
+use crate::support::{copy, entry, log_of, log_vkey, now, open, quick, scratch, secret};
 
 /// What a witness does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +23,13 @@ enum Manner {
     Restless,
     /// Cosigns a hundred times, at different times.
     Floods,
+    /// Cosigns once two others are being asked as well.
+    Meets,
+    /// Answers nothing before the gate is open.
+    Hangs,
 }
 
-use Manner::{Ahead, Away, Cosigns, Floods, Restless};
+use Manner::{Ahead, Away, Cosigns, Floods, Hangs, Meets, Restless};
 
 struct Actor {
     name: String,
@@ -33,6 +37,8 @@ struct Actor {
     manners: Arc<Mutex<Vec<Manner>>>,
     /// How often it was asked.
     asked: Arc<Mutex<u64>>,
+    meeting: Arc<Barrier>,
+    gate: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Cosigner for Actor {
@@ -41,8 +47,11 @@ impl Cosigner for Actor {
     }
 
     fn cosign(&mut self, request: &AddCheckpoint) -> Result<Vec<NoteSignature>, CosignError> {
-        let mut asked = self.asked.lock().expect("unpoisoned");
-        *asked += 1;
+        let asked = {
+            let mut asked = self.asked.lock().expect("unpoisoned");
+            *asked += 1;
+            *asked
+        };
         let manner = self.manners.lock().expect("unpoisoned")[usize::from(self.number)];
         let sign = |seconds: u64| {
             let checkpoint = request.signed().checkpoint();
@@ -53,8 +62,18 @@ impl Cosigner for Actor {
             Cosigns => Ok(vec![sign(0)]),
             Ahead => Err(CosignError::Conflict { size: u64::MAX }),
             Away => Err(CosignError::Unavailable("no route".to_owned())),
-            Restless => Err(CosignError::Conflict { size: *asked % 5 }),
+            Restless => Err(CosignError::Conflict { size: asked % 5 }),
             Floods => Ok((0..100).map(sign).collect()),
+            Meets => {
+                self.meeting.wait();
+                Ok(vec![sign(0)])
+            }
+            Hangs => {
+                let (open, opened) = &*self.gate;
+                let open = open.lock().expect("unpoisoned");
+                drop(opened.wait_while(open, |open| !*open).expect("unpoisoned"));
+                Ok(vec![sign(0)])
+            }
         }
     }
 }
@@ -71,6 +90,8 @@ fn name(number: usize) -> String {
 struct Cast {
     manners: Arc<Mutex<Vec<Manner>>>,
     asked: Vec<Arc<Mutex<u64>>>,
+    meeting: Arc<Barrier>,
+    gate: Arc<(Mutex<bool>, Condvar)>,
     policy: Policy,
 }
 
@@ -87,6 +108,8 @@ impl Cast {
         Self {
             manners: Arc::new(Mutex::new(manners.to_vec())),
             asked: manners.iter().map(|_| Arc::default()).collect(),
+            meeting: Arc::new(Barrier::new(3)),
+            gate: Arc::default(),
             policy: Policy::parse(text.as_bytes()).expect("well-formed"),
         }
     }
@@ -97,6 +120,8 @@ impl Cast {
             number: number as u8,
             manners: Arc::clone(&self.manners),
             asked: Arc::clone(asked),
+            meeting: Arc::clone(&self.meeting),
+            gate: Arc::clone(&self.gate),
         })
     }
 
@@ -107,6 +132,11 @@ impl Cast {
     fn publication(&self) -> Publication {
         let cosigners = self.actors().map(|actor| Box::new(actor) as Box<dyn Cosigner + Send>).collect();
         Publication::Witnessed { policy: self.policy.clone(), cosigners }
+    }
+
+    fn open_the_gate(&self) {
+        *self.gate.0.lock().expect("unpoisoned") = true;
+        self.gate.1.notify_all();
     }
 
     fn set(&self, number: usize, manner: Manner) {
@@ -225,4 +255,68 @@ fn l03_a_running_log_goes_on_beside_a_witness_that_lies() {
     let index = accepted(&log, number);
     assert_eq!(log.await_published(index).wait().unwrap_err().code(), code::LOG_STORAGE_FAILED);
     assert!(matches!(&*log.stop().unwrap(), LogError::StorageRollback(_)));
+}
+
+/// Asked one after the other they would wait for each other for ever.
+#[test]
+fn witnesses_are_asked_at_the_same_time() {
+    let temp = scratch();
+    let cast = Cast::new(3, &[Meets, Meets, Meets]);
+    let log = start(temp.path(), &cast);
+    let published = log.await_published(accepted(&log, 0)).wait().unwrap();
+    assert_eq!(published.signed.note().signatures().len(), 1 + 3);
+    assert!(log.stop().is_none());
+}
+
+#[test]
+fn a_witness_that_hangs_holds_up_nobody() {
+    let temp = scratch();
+    let cast = Cast::new(2, &[Cosigns, Hangs, Cosigns]);
+    let log = start(temp.path(), &cast);
+    for number in 0..5 {
+        let published = log.await_published(accepted(&log, number)).wait().unwrap();
+        let signers: Vec<&str> =
+            published.signed.note().signatures().iter().map(NoteSignature::name).collect();
+        assert!(!signers.contains(&name(1).as_str()), "{signers:?}");
+    }
+    assert_eq!(*cast.asked[1].lock().unwrap(), 1, "it is still at the first question");
+    // When it is done with that, it is asked the newest, and counts again.
+    cast.set(1, Cosigns);
+    cast.open_the_gate();
+    let counts = |number| {
+        let published = log.await_published(accepted(&log, number)).wait().unwrap();
+        published.signed.note().signatures().iter().any(|signature| signature.name() == name(1))
+    };
+    assert!((5..500).any(counts));
+    assert!(log.stop().is_none());
+}
+
+/// The copy of yesterday is put back, and the log started: nothing is acknowledged, and nothing signed.
+#[test]
+fn l18_a_restored_log_takes_nothing_in() {
+    let temp = scratch();
+    let root = temp.path().join("site");
+    std::fs::create_dir(&root).unwrap();
+    let cast = Cast::new(2, &[Cosigns, Cosigns, Cosigns]);
+    let log = start(&root, &cast);
+    log.await_published(accepted(&log, 0)).wait().unwrap();
+    assert!(log.stop().is_none());
+    let yesterday = temp.path().join("yesterday");
+    copy(&root, &yesterday);
+    let log = start(&root, &cast);
+    log.await_published(accepted(&log, 1)).wait().unwrap();
+    assert!(log.stop().is_none());
+    // As it is it starts.
+    assert!(start(&root, &cast).stop().is_none());
+
+    for manner in [Cosigns, Ahead] {
+        (0..3).for_each(|witness| cast.set(witness, manner));
+        let sequencer = open(quick(&yesterday), &yesterday).expect("it looks like a log");
+        let started = Log::start(sequencer, cast.publication(), Settings::default(), Arc::new(now));
+        match manner {
+            // The twin: witnesses that have seen no more.
+            Cosigns => assert!(started.unwrap().stop().is_none()),
+            _ => assert!(matches!(started.unwrap_err(), LogError::StorageRollback(_))),
+        }
+    }
 }
