@@ -2,11 +2,16 @@
 //!
 //! Spec: <https://c2sp.org/tlog-witness>, `add-checkpoint`.
 
+use std::time::Duration;
+
 use countersign_log::cosign::{CosignError, Cosigner, read_response};
 use countersign_tlog::NoteSignature;
 use countersign_tlog::witness::{AddCheckpoint, MAX_ANSWER_BYTES};
 
 use crate::transport::{BaseUrl, HttpTransport};
+
+/// Longest wait for one answer, which is a line or two.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks one witness for cosignatures. Nothing that it answers is verified here: the log does that.
 #[derive(Debug)]
@@ -18,7 +23,7 @@ pub struct HttpCosigner {
 impl HttpCosigner {
     /// The witness called `name` (as in its verifier key), with this submission prefix.
     pub fn new(name: impl Into<String>, prefix: &BaseUrl) -> Self {
-        Self { name: name.into(), transport: HttpTransport::new(prefix) }
+        Self { name: name.into(), transport: HttpTransport::new(prefix).within(PATIENCE) }
     }
 }
 

@@ -45,6 +45,8 @@ pub struct HttpTransport {
     base: BaseUrl,
     /// Whether paths are URL paths already, see [`HttpTransport::with_url_paths`].
     url_paths: bool,
+    /// Longest time for a whole post, see [`HttpTransport::within`].
+    total: Option<Duration>,
     agent: OnceLock<Agent>,
     allowance: Allowance,
     /// Held during a request, as its allowance is counted.
@@ -70,10 +72,18 @@ impl HttpTransport {
         Self {
             base: base.clone(),
             url_paths: false,
+            total: None,
             agent: OnceLock::new(),
             allowance: Allowance::default(),
             turn: Mutex::new(()),
         }
+    }
+
+    /// Gives up on what is posted after that time, from connecting to the last byte of the answer, however steadily
+    /// it trickles.
+    #[must_use]
+    pub fn within(self, total: Duration) -> Self {
+        Self { total: Some(total), ..self }
     }
 
     /// Takes paths as URL paths, percent-encoded by the caller, where otherwise they are names on the publisher's
@@ -109,6 +119,7 @@ impl HttpTransport {
         if let Some((name, value)) = mark {
             request = request.header(name, value);
         }
+        let request = request.config().timeout_global(self.total).build();
         let response = request.send(body).map_err(|error| failure(&url, limit, error))?;
         answer(&url, response, limit)
     }

@@ -380,3 +380,26 @@ fn tls_is_required_to_be_tls_and_in_time() {
         }
     });
 }
+
+/// Fast enough for every other limit, and without an end.
+#[test]
+fn what_is_posted_ends_in_time_however_steadily_it_trickles() {
+    let steady = |chunks: usize| {
+        Hostile::start(move |peer, _| {
+            peer.send(
+                format!("HTTP/1.1 409 Conflict\r\ncontent-length: {}\r\n\r\n", chunks * 100).as_bytes(),
+            );
+            (0..chunks).all(|_| {
+                std::thread::sleep(Duration::from_millis(50));
+                peer.send(&[b'7'; 100])
+            })
+        })
+    };
+    let post = |server: &Hostile, total| {
+        server.transport().within(Duration::from_millis(total)).post("add-checkpoint", b"old 0", 64 * 1024)
+    };
+    let endless = steady(600);
+    assert_eq!(post(&endless, 500).unwrap_err().code(), code::FETCH_TOO_SLOW);
+    let short = steady(2);
+    assert_eq!(post(&short, 10_000).unwrap().body.len(), 200);
+}
