@@ -1,5 +1,6 @@
 //! Immutable objects in a bucket.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,6 +12,8 @@ use crate::wire::{If, Kind};
 
 /// Requests that are under way at the same time for one caller.
 pub(crate) const MAX_TOGETHER: usize = 32;
+/// Pages of one listing, empty ones included. Servers give a thousand names with each.
+const MAX_PAGES: usize = 5 * (MAX_LISTED / 1000);
 
 impl Objects for Bucket {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -56,6 +59,20 @@ impl Objects for Bucket {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        self.listed(folder, None)
+    }
+
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let mut names = self.listed(folder, Some(self.key(after)?.as_ref()))?;
+        // A server that does not know where to begin gives all.
+        names.retain(|name| name.as_str() > after);
+        Ok(names)
+    }
+}
+
+impl Bucket {
+    /// Names below a folder whose keys come after `after`.
+    fn listed(&self, folder: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
         let mut prefix = if folder.is_empty() {
             object_store::path::Path::from(self.url().prefix()).to_string()
         } else {
@@ -66,20 +83,25 @@ impl Objects for Bucket {
         }
         let mut names = Vec::new();
         let mut token: Option<String> = None;
-        loop {
-            let page = self.repeat("list", folder, || self.wire.page(&prefix, token.as_deref()))?;
+        for _ in 0..MAX_PAGES {
+            let page = self.repeat("list", folder, || self.wire.page(&prefix, after, token.as_deref()))?;
             names.extend(page.keys.iter().filter_map(|key| self.name_of(key)));
             if names.len() > MAX_LISTED {
-                return Err(StoreError::TooLarge { path: self.place(folder), limit: MAX_LISTED as u64 });
+                break;
             }
-            // A server that gives the same page for ever is stopped by its own token.
-            match page.next {
-                Some(next) if token.as_deref() != Some(&next) => token = Some(next),
-                _ => break,
+            let Some(next) = page.next else {
+                names.sort();
+                names.dedup();
+                return Ok(names);
+            };
+            if token.as_ref() == Some(&next) {
+                // What it has not shown is not known.
+                let why = "a page of the listing is said to be followed by itself";
+                let source = io::Error::new(io::ErrorKind::InvalidData, why);
+                return Err(StoreError::Io { operation: "list", path: self.place(folder), source });
             }
+            token = Some(next);
         }
-        names.sort();
-        names.dedup();
-        Ok(names)
+        Err(StoreError::TooLarge { path: self.place(folder), limit: MAX_LISTED as u64 })
     }
 }

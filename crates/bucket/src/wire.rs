@@ -134,9 +134,18 @@ impl Wire {
         }
     }
 
-    /// A page of the keys that begin with `prefix`.
-    pub(crate) fn page(&self, prefix: &str, token: Option<&str>) -> Result<Page, Failure> {
-        let options = PaginatedListOptions { page_token: token.map(str::to_owned), ..Default::default() };
+    /// A page of the keys that begin with `prefix` and come after `after`.
+    pub(crate) fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<Page, Failure> {
+        let options = PaginatedListOptions {
+            offset: after.map(str::to_owned),
+            page_token: token.map(str::to_owned),
+            ..Default::default()
+        };
         let prefix = (!prefix.is_empty()).then_some(prefix);
         let Some(page) = Failure::of(to_the_end(self.store.list_paginated(prefix, options)))? else {
             return Ok(Page { keys: Vec::new(), next: None });

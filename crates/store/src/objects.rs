@@ -37,6 +37,13 @@ pub trait Objects: Send + Sync + core::fmt::Debug {
     }
     /// Names of all objects below a folder (`""` is the whole store), sorted bytewise.
     fn list(&self, folder: &str) -> Result<Vec<String>, StoreError>;
+    /// Those of them that come after `after`, for who cannot wait for all names of a large folder. Only for folders
+    /// whose names are letters, digits and `.-_/`: a store may keep others in another order.
+    fn list_after(&self, folder: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let mut names = self.list(folder)?;
+        names.retain(|name| name.as_str() > after);
+        Ok(names)
+    }
 }
 
 /// A directory as a store. Cheap to clone.

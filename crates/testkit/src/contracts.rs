@@ -72,6 +72,8 @@ pub fn list_shows_objects_in_order(backend: &dyn Backend) {
     assert_eq!(store.list("").unwrap(), ["a", "b-1", "b/1", "b/10", "b/2", "b/c/3", "bb/1"]);
     assert_eq!(store.list("b").unwrap(), ["b/1", "b/10", "b/2", "b/c/3"]);
     assert_eq!(store.list("b/c").unwrap(), ["b/c/3"]);
+    assert_eq!(store.list_after("b", "b/10").unwrap(), ["b/2", "b/c/3"]);
+    assert!(store.list_after("b", "b/c/3").unwrap().is_empty());
     assert!(store.list("absent").unwrap().is_empty());
     assert!(store.list("b/1").unwrap_or_default().is_empty(), "an object is no folder");
 }
@@ -229,6 +231,7 @@ pub fn many_objects_are_put_together(backend: &dyn Backend) {
     let expected: BTreeMap<_, _> = objects.iter().cloned().collect();
     let names: Vec<_> = expected.keys().cloned().collect();
     assert_eq!(store.list("").unwrap(), names);
+    assert_eq!(store.list_after("", &names[30]).unwrap(), names[31..]);
     for (name, bytes) in expected.iter().step_by(13) {
         assert_eq!(store.get(name).unwrap().as_ref(), Some(bytes));
     }

@@ -245,3 +245,47 @@ fn l19_c_writers_of_a_cell_over_a_bad_network_are_never_both_right() {
     let value: u32 = value(&direct).parse().unwrap();
     assert!(all.last().is_some_and(|last| *last <= value), "{value} is there, {all:?} acknowledged");
 }
+
+/// A server that says something after each request, the listings' tokens.
+fn lister(tokens: &'static [&'static str]) -> (String, std::sync::Arc<AtomicUsize>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).is_err() {
+                    break;
+                }
+                request.push(byte[0]);
+            }
+            let token = tokens[count.fetch_add(1, Ordering::SeqCst) % tokens.len()];
+            let body = format!(
+                "<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>true</IsTruncated>\
+                 <NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
+            );
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 -\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            );
+        }
+    });
+    (endpoint, asked)
+}
+
+#[test]
+fn a_listing_without_an_end_is_given_up_and_is_never_taken_for_a_whole_one() {
+    let (endpoint, asked) = lister(&["a"]);
+    let error = bucket(&endpoint).list("wal").unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    let (endpoint, asked) = lister(&["a", "b"]);
+    let error = bucket(&endpoint).list("wal").unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    assert_eq!(asked.load(Ordering::SeqCst), 20_000);
+}
