@@ -9,7 +9,8 @@
 //! - `.countersign/leader`, a cell ([`leader`]): the epoch and who leads in it, the epoch whose journal goes
 //!   on from the signed tree, a count of its changes, and the signed checkpoint;
 //! - `.countersign/wal/<epoch>/<first index>`, objects ([`journal`]): the batches of an epoch, each one named
-//!   by where the one before ends. The chain of an epoch has one writer, the process that leads in it;
+//!   by where the one before ends. The chain of an epoch has one writer, the process that leads in it, and a
+//!   hole in it is not taken for its end;
 //! - `.countersign/documents/`, objects: see [`crate::admission`].
 //!
 //! # What keeps the log one

@@ -181,7 +181,7 @@ fn a_damaged_cell_or_journal_is_refused() {
     let mut log = lead(&stage, &stage.store.process(Script::good())).unwrap().unwrap();
     stage.append(&mut log, 300, 302).unwrap();
     drop(log);
-    let journal = ".countersign/wal/2/254".to_owned();
+    let journal = ".countersign/wal/2/00000000000000000254".to_owned();
     assert!(stage.store.names().contains(&journal));
     let damaged = stage.fork();
     damaged.store.tamper(&journal, Some(b"something else".to_vec()));
@@ -191,6 +191,43 @@ fn a_damaged_cell_or_journal_is_refused() {
     cell.replace(cell.load().unwrap().unwrap(), b"countersign-leader 2\n\n").unwrap();
     let process = stage.store.process(Script::good());
     assert_eq!(code_of(stage.candidate(&process, LONG).look(Instant::now())), code::LOG_STORAGE_CORRUPT);
+}
+
+/// A lifecycle rule that removes object by object, a person, or a store that denies to have one.
+#[test]
+fn a_hole_in_the_journal_is_not_its_end() {
+    let stage = Stage::prepared();
+    let mut log = lead(&stage, &stage.store.process(Script::good())).unwrap().unwrap();
+    for from in [300, 310, 320, 330] {
+        stage.append(&mut log, from, from + 10).unwrap();
+    }
+    drop(log);
+    let journal = |first: u64| format!(".countersign/wal/2/{first:020}");
+    let signed = |stage: &Stage| {
+        let value = stage.store.history(SharedPlace::LEADER).pop().unwrap();
+        SignedCheckpoint::parse(note_of(&value)).unwrap().checkpoint().size()
+    };
+    for first in [254, 264, 274] {
+        let stage = stage.fork();
+        stage.store.tamper(&journal(first), None);
+        let names = stage.store.names();
+        for _ in 0..2 {
+            let error = lead(&stage, &stage.store.process(Script::good())).map(drop).unwrap_err();
+            assert_eq!(error.code(), code::LOG_STORAGE_ROLLBACK);
+            assert!(error.to_string().contains(&format!("`{}` is missing", journal(first))), "{error}");
+        }
+        assert_eq!(signed(&stage), 254);
+        assert_eq!(stage.store.names(), names, "nothing was written");
+    }
+    // Without a hole, and when what was signed before has been removed.
+    let mut log = lead(&stage, &stage.store.process(Script::good())).unwrap().unwrap();
+    assert_eq!((log.size(), log.recovered()), (294, 40));
+    stage.append(&mut log, 340, 350).unwrap();
+    log.integrate(now()).unwrap();
+    stage.append(&mut log, 350, 360).unwrap();
+    drop(log);
+    stage.store.tamper(".countersign/wal/3/00000000000000000294", None);
+    stage.check("the journal of what is in tiles may go");
 }
 
 #[test]
