@@ -11,7 +11,7 @@ use countersign_log::{MAX_ENTRY_BYTES, Submission};
 use countersign_tuf::limits::{MAX_ROLE_NAME_BYTES, MAX_TARGETS_BYTES};
 use serde_json::json;
 
-use super::front::is_forwarded;
+use super::front::Front;
 use super::{Admits, Line, Refusal, Site, fresh, json_document, line};
 use crate::rekor;
 use crate::repository::plain;
@@ -39,6 +39,7 @@ impl Door {
             (Self::Add, Admits::Anything)
             | (Self::Records, Admits::Rekor | Admits::Anything)
             | (Self::Metadata(_), Admits::Metadata) => return Ok(()),
+            (Self::Add, Admits::Rekor) => "this log takes signature records of Rekor only",
             (Self::Add, _) => "this log computes its entries itself",
             (Self::Records, _) => "this log takes no hashed records",
             (Self::Metadata(_), _) => "this log takes no metadata",
@@ -59,15 +60,20 @@ impl Door {
 
     async fn submit(&self, site: &Site, request: Request) -> Result<Response, Refusal> {
         self.check(site.admits)?;
+        let passed_on = site.front.as_ref().is_some_and(|front| front.has_passed_on(&request));
         // Counted where it came in.
-        if !site.front.as_ref().is_some_and(|front| front.has_passed_on(&request)) {
+        if !passed_on {
             site.limit.count(&request, (site.clock)())?;
         }
-        let Some(line) = site.line.get() else { return self.pass_on(site, request).await };
+        let Some(line) = site.line.get() else {
+            // Whoever passed this on has seen another leader: none is passed on twice.
+            let front = site.front.as_ref().filter(|_| !passed_on).ok_or_else(Refusal::leaderless)?;
+            return self.pass_on(site, front, request).await;
+        };
         match self {
             Self::Add => add(site, line, request).await,
             Self::Records => {
-                let patience = if is_forwarded(&request) { line::FORWARDED } else { line::DIRECT };
+                let patience = if passed_on { line::FORWARDED } else { line::DIRECT };
                 rekor::create(site, line, request, patience).await
             }
             Self::Metadata(role) => metadata(site, line, role, request).await,
@@ -75,17 +81,18 @@ impl Door {
     }
 
     /// Has the process that leads do it.
-    async fn pass_on(&self, site: &Site, request: Request) -> Result<Response, Refusal> {
+    async fn pass_on(&self, site: &Site, front: &Front, request: Request) -> Result<Response, Refusal> {
         let (path, limit) = match self {
             Self::Add => ("add".to_owned(), MAX_ENTRY_BYTES),
             Self::Records => (rekor::PATH.trim_start_matches('/').to_owned(), MAX_REQUEST_BYTES),
             Self::Metadata(role) => (format!("metadata/{}", decoded(role)?), MAX_TARGETS_BYTES),
         };
-        let front = site.front.as_ref().ok_or_else(Refusal::stopped)?;
-        let leader = front.leader(&request)?;
+        // Where nobody is to be asked, that is said at once.
+        front.leader()?;
         let (head, body) = request.into_parts();
         let body = site.budget.read(&head.headers, body, limit).await?;
-        front.forward(leader, path, body).await
+        // Only now: who sends slowly keeps no turn from others.
+        front.forward(front.turn()?, path, body).await
     }
 }
 
