@@ -25,6 +25,7 @@ mod metrics;
 mod parts;
 mod proofs;
 mod reads;
+mod share;
 mod told;
 
 use std::sync::{Arc, OnceLock};
@@ -166,8 +167,9 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
         return response;
     }
     // Rekor's clients read below the prefix that they write to.
-    let path = path.strip_prefix(rekor::READ_PREFIX).unwrap_or(path);
-    let response = site.reads.answer(request.method(), path, request.headers()).await;
+    let (head, _) = request.into_parts();
+    let path = head.uri.path();
+    let response = site.reads.answer(&head, path.strip_prefix(rekor::READ_PREFIX).unwrap_or(path)).await;
     site.answers.reads.count(response.status());
     response
 }

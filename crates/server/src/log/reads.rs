@@ -5,7 +5,7 @@
 //! there is memory for that; without, they are streamed as they are.
 //!
 //! They are in a folder, or in a store of objects such as a bucket. From there each is fetched whole, so how many are
-//! fetched at once, and how much memory those have that are being sent, is bounded.
+//! fetched at once is bounded, and how much memory bundles have, from before they are fetched until they are sent.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use countersign_crypto::sha256;
@@ -28,18 +29,20 @@ use flate2::write::GzEncoder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Budget;
+use super::share::{MAX_BUNDLE_BYTES, Share, Shares};
 use crate::ServeError;
 use crate::file::{Opened, open_below, read_chunk};
 use crate::listen::{Listening, Until, run};
+use crate::places::{Address, Peer};
 use crate::repository::{not_found, plain, prepare, respond};
 use crate::resource::Resource;
 
 /// Largest bundle that is compressed; larger ones are streamed.
 const MAX_COMPRESSED_BYTES: u64 = 1024 * 1024;
-/// Objects fetched at once. A bundle of largest entries has 17 MiB.
+/// Objects fetched at once.
 pub(super) const MAX_FETCHES: usize = 16;
-/// Objects up to this size need no memory of the budget: there are as many as connections, and those are counted.
-const SMALL_BYTES: usize = 16 * 1024;
+/// Largest object that is no bundle. A tile has 8 KiB, and a checkpoint a line for each cosignature.
+const MAX_SMALL_BYTES: usize = 64 * 1024;
 
 const BINARY: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -55,7 +58,8 @@ pub fn serve_log_files(public: &Path, listening: Listening, until: Until) -> Res
 }
 
 async fn answer(State(reads): State<Reads>, request: Request) -> Response {
-    reads.answer(request.method(), request.uri().path(), request.headers()).await
+    let (head, _) = request.into_parts();
+    reads.answer(&head, head.uri.path()).await
 }
 
 /// A log's public files.
@@ -69,8 +73,15 @@ pub(crate) struct Reads {
 #[derive(Debug, Clone)]
 enum Place {
     Folder(Arc<PathBuf>),
-    /// With turns to fetch.
-    Objects(Arc<dyn Objects>, Arc<Semaphore>),
+    Objects(Store),
+}
+
+/// Objects, turns to fetch one, and memory for large ones.
+#[derive(Debug, Clone)]
+struct Store {
+    objects: Arc<dyn Objects>,
+    turns: Arc<Semaphore>,
+    shares: Arc<Shares>,
 }
 
 /// Which file a path means.
@@ -87,40 +98,69 @@ impl Reads {
 
     /// Those in a store.
     pub(crate) fn objects(objects: Arc<dyn Objects>, budget: Budget) -> Self {
-        Self { place: Place::Objects(objects, Arc::new(Semaphore::new(MAX_FETCHES))), budget }
+        let turns = Arc::new(Semaphore::new(MAX_FETCHES));
+        Self { place: Place::Objects(Store { objects, turns, shares: Arc::default() }), budget }
     }
 
     /// Answers a request for `path`, which begins with a slash.
-    pub(crate) async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    pub(crate) async fn answer(&self, head: &Parts, path: &str) -> Response {
+        let peer = head.extensions.get::<ConnectInfo<Peer>>();
+        let address = peer.map(|ConnectInfo(peer)| peer.address);
+        self.answer_to(address, &head.method, path, &head.headers).await
+    }
+
+    async fn answer_to(
+        &self,
+        address: Option<Address>,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Response {
         let Some(named) = named(path) else { return not_found() };
         let is_get = method == Method::GET;
         if !is_get && method != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, &[(ALLOW, "GET, HEAD")]);
         }
-        let turn = match &self.place {
+        let store = match &self.place {
             Place::Folder(_) => None,
-            Place::Objects(_, turns) => Arc::clone(turns).acquire_owned().await.ok(),
+            Place::Objects(store) => Some(store),
+        };
+        // Memory first: who waits for it is in nobody's way.
+        let share = match store {
+            Some(store) if named.is_bundle => match store.shares.take(address).await {
+                Some(share) => Some(share),
+                None => return busy(),
+            },
+            _ => None,
+        };
+        let turn = match store {
+            Some(store) => Arc::clone(&store.turns).acquire_owned().await.ok(),
+            None => None,
         };
         let headers = headers.clone();
         let this = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            this.read(&named, &headers, is_get)
+            this.read(&named, &headers, is_get, share)
         });
         match task.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => not_found(),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ResourceBusy => {
-                plain(StatusCode::SERVICE_UNAVAILABLE, &[(RETRY_AFTER, "1")])
-            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ResourceBusy => busy(),
             _ => plain(StatusCode::INTERNAL_SERVER_ERROR, &[]),
         }
     }
 
-    fn read(&self, named: &Named, headers: &HeaderMap, is_get: bool) -> io::Result<Response> {
+    fn read(
+        &self,
+        named: &Named,
+        headers: &HeaderMap,
+        is_get: bool,
+        share: Option<Share>,
+    ) -> io::Result<Response> {
         let mut response = match &self.place {
             Place::Folder(root) => self.opened(root, named, headers, is_get)?,
-            Place::Objects(objects, _) => self.fetched(&**objects, named, headers, is_get)?,
+            Place::Objects(store) => fetched(&*store.objects, named, headers, is_get, share)?,
         };
         if named.is_bundle {
             response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -138,41 +178,47 @@ impl Reads {
         prepare(root, &named.resource, headers, is_get)
     }
 
-    fn fetched(
-        &self,
-        objects: &dyn Objects,
-        named: &Named,
-        headers: &HeaderMap,
-        is_get: bool,
-    ) -> io::Result<Response> {
-        let busy = || io::Error::from(io::ErrorKind::ResourceBusy);
-        // Whether the store is slow, or down: it is not the reader's fault, and may be over soon.
-        let found = objects.get(&named.resource.components.join("/")).map_err(|_| busy())?;
-        let bytes = found.ok_or(io::ErrorKind::NotFound)?;
-        let length = bytes.len() as u64;
-        if named.is_bundle
-            && accepts_gzip(headers)
-            && let Some(place) = self.room_to_compress(length)
-        {
-            return compressed(&bytes, is_get, place);
-        }
-        let place = match bytes.len() {
-            0..=SMALL_BYTES => None,
-            large => Some(self.budget.take(large).ok_or_else(busy)?),
-        };
-        let tag = format!("\"{}\"", sha256(&bytes));
-        let bytes = Bytes::from_owner(Placed { body: bytes, _place: place });
-        respond(&named.resource, headers, is_get, &tag, length, |first, end| {
-            let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
-            Ok(Body::from(bytes.slice(place(first)?..place(end)?)))
-        })
-    }
-
     /// Memory for a file and for what it is compressed to, if it is worth it and there is some left.
     fn room_to_compress(&self, length: u64) -> Option<OwnedSemaphorePermit> {
         let memory = usize::try_from(length).ok()?.checked_mul(2)?;
         if length <= MAX_COMPRESSED_BYTES { self.budget.take(memory) } else { None }
     }
+}
+
+/// From a store, with the memory that a bundle has.
+fn fetched(
+    objects: &dyn Objects,
+    named: &Named,
+    headers: &HeaderMap,
+    is_get: bool,
+    mut share: Option<Share>,
+) -> io::Result<Response> {
+    let found = objects.get(&named.resource.components.join("/"));
+    // Whether the store is slow, or down: it is not the reader's fault, and may be over soon.
+    let bytes = found.map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
+    let bytes = bytes.ok_or(io::ErrorKind::NotFound)?;
+    if bytes.len() > if named.is_bundle { MAX_BUNDLE_BYTES } else { MAX_SMALL_BYTES } {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let length = bytes.len() as u64;
+    let compress = named.is_bundle && length <= MAX_COMPRESSED_BYTES && accepts_gzip(headers);
+    if let Some(share) = &mut share {
+        share.shrink(if compress { 2 * bytes.len() } else { bytes.len() });
+    }
+    if compress {
+        return compressed(&bytes, is_get, share);
+    }
+    let tag = format!("\"{}\"", sha256(&bytes));
+    let bytes = Bytes::from_owner(Placed { body: bytes, _place: share });
+    respond(&named.resource, headers, is_get, &tag, length, |first, end| {
+        let place = |at: u64| usize::try_from(at).map_err(io::Error::other);
+        Ok(Body::from(bytes.slice(place(first)?..place(end)?)))
+    })
+}
+
+/// There is no memory, or no store, at present.
+fn busy() -> Response {
+    plain(StatusCode::SERVICE_UNAVAILABLE, &[(RETRY_AFTER, "1")])
 }
 
 /// What a canonical path names; `None` for what no log serves.
@@ -200,16 +246,13 @@ fn whole(opened: &Opened) -> io::Result<Vec<u8>> {
 }
 
 /// A bundle in gzip. The memory is given back when the peer has taken all of it.
-fn compressed(bytes: &[u8], is_get: bool, place: OwnedSemaphorePermit) -> io::Result<Response> {
+fn compressed(bytes: &[u8], is_get: bool, place: impl Send + 'static) -> io::Result<Response> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
     encoder.write_all(bytes)?;
     let body = encoder.finish()?;
     let length = body.len();
-    let body = if is_get {
-        Body::from(Bytes::from_owner(Placed { body, _place: Some(place) }))
-    } else {
-        Body::empty()
-    };
+    let body =
+        if is_get { Body::from(Bytes::from_owner(Placed { body, _place: place })) } else { Body::empty() };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -222,12 +265,12 @@ fn compressed(bytes: &[u8], is_get: bool, place: OwnedSemaphorePermit) -> io::Re
 }
 
 /// Bytes with the memory that they were promised.
-struct Placed {
+struct Placed<P> {
     body: Vec<u8>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: P,
 }
 
-impl AsRef<[u8]> for Placed {
+impl<P> AsRef<[u8]> for Placed<P> {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
@@ -245,6 +288,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
     use axum::http::HeaderName;
     use countersign_store::{Dir, Put, StoreError};
 
@@ -312,9 +357,9 @@ mod tests {
     ) -> (Shown, String) {
         let map = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
         let map: HeaderMap = map.collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let (head, body) = reads.answer(method, path, &map).await.into_parts();
+            let (head, body) = reads.answer_to(None, method, path, &map).await.into_parts();
             let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
             let tag = head.headers.get("etag").map(text).unwrap_or_default();
             let all = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
@@ -363,14 +408,60 @@ mod tests {
                 assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
             }
         }
-        // As much memory as is set aside is in use: a large object waits, a small one does not.
-        let all: Vec<_> = std::iter::from_fn(|| budget.take(1024 * 1024)).collect();
-        let (busy, _) = shown(&there, &Method::GET, "/tile/entries/000", &[]);
-        assert_eq!(busy.status, 503);
-        assert!(busy.headers.contains(&("retry-after".to_owned(), "1".to_owned())), "{busy:?}");
-        assert_eq!(shown(&there, &Method::GET, "/checkpoint", &[]).0.status, 200);
-        drop(all);
-        assert_eq!(shown(&there, &Method::GET, "/tile/entries/000", &[]).0.status, 200);
+    }
+
+    /// Many readers of large bundles: how many are in memory does not depend on them.
+    #[test]
+    fn few_large_bundles_are_in_memory_at_once() {
+        let store = Arc::new(Large::default());
+        let reads = Reads::objects(Arc::clone(&store) as Arc<dyn Objects>, Budget::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let readers: Vec<_> = (0..40)
+                .map(|number| {
+                    let reads = reads.clone();
+                    tokio::spawn(async move {
+                        let address = Address::V4([127, 0, 0, number].into());
+                        let path = "/tile/entries/000";
+                        let answer =
+                            reads.answer_to(Some(address), &Method::GET, path, &HeaderMap::new()).await;
+                        assert_eq!(answer.status(), 200);
+                    })
+                })
+                .collect();
+            for reader in readers {
+                reader.await.unwrap();
+            }
+        });
+        assert!(store.most.load(SeqCst) <= 4, "{store:?}");
+        // A store that gives more than a bundle can be.
+        store.excess.store(1, SeqCst);
+        assert_eq!(shown(&reads, &Method::GET, "/tile/entries/000", &[]).0.status, 500);
+    }
+
+    /// Gives a largest bundle, slowly.
+    #[derive(Debug, Default)]
+    struct Large {
+        now: AtomicUsize,
+        most: AtomicUsize,
+        excess: AtomicUsize,
+    }
+
+    impl Objects for Large {
+        fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            self.most.fetch_max(self.now.fetch_add(1, SeqCst) + 1, SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            self.now.fetch_sub(1, SeqCst);
+            Ok(Some(vec![0; MAX_BUNDLE_BYTES + self.excess.load(SeqCst)]))
+        }
+
+        fn put_if_absent(&self, name: &str, _: &[u8]) -> Result<Put, StoreError> {
+            Away.get(name).map(|_| Put::Created)
+        }
+
+        fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+            Away.get(folder).map(|_| Vec::new())
+        }
     }
 
     #[test]
