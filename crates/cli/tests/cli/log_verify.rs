@@ -7,6 +7,7 @@ use countersign_base::{Code, code};
 use countersign_crypto::sha256;
 use countersign_testkit::sim::log::{ProofFile, leaf_hash, node_hash, to_base64};
 use countersign_testkit::sim::{ORIGIN, Sim, WITNESS};
+use countersign_tlog::VerifierKey;
 
 use crate::lab::{Lab, Run, now};
 use crate::log::{Live, command};
@@ -89,10 +90,10 @@ fn what_is_proven_is_said_in_words() {
     let proven = scene.verify().ok().json();
     assert_eq!((proven["origin"].as_str(), proven["index"].as_u64()), (Some(ORIGIN), Some(AT)));
     assert_eq!((proven["size"].as_u64(), proven["witnesses"][0].as_str()), (Some(SIZE), Some("w1")));
-    assert_eq!(proven["leaf_hash"], leaf_hash(b"entry 6").to_string());
-    assert_eq!(proven["proven_time"], scene.sim.now.to_string());
+    assert_eq!(proven["leafHash"], leaf_hash(b"entry 6").to_string());
+    assert_eq!(proven["provenTime"], scene.sim.now.to_string());
     let by_key = scene.verify_by(&["--vkey", &scene.vkey()]).ok().json();
-    assert_eq!((by_key["ok"].as_bool(), by_key.get("proven_time")), (Some(true), None));
+    assert_eq!((by_key["ok"].as_bool(), by_key.get("provenTime")), (Some(true), None));
 
     let shown = |belief: &[&str]| {
         let (proof, entry) = (scene.file("proof"), scene.file("entry"));
@@ -124,11 +125,14 @@ fn what_a_log_saves_verifies_without_it() {
     fs::remove_dir_all(lab.path("log")).unwrap();
     lab.run(&["log", "verify", &path("proof"), &path("note"), "--vkey", &vkey]).ok();
     fs::write(lab.path("note"), "another").unwrap();
-    lab.run(&["log", "verify", &path("proof"), &path("note"), "--vkey", &vkey])
-        .refused(code::LOG_INCLUSION_INVALID);
+    let verify = || lab.run(&["log", "verify", &path("proof"), &path("note"), "--vkey", &vkey]);
+    let changed = verify().refused(code::LOG_INCLUSION_INVALID).json();
+    let message = changed["message"].as_str().unwrap();
+    assert!(message.ends_with("note` is not entry 0 of this log, or was changed"), "{message}");
+    // What was never an entry.
     fs::write(lab.path("note"), vec![0; 65_536]).unwrap();
-    lab.run(&["log", "verify", &path("proof"), &path("note"), "--vkey", &vkey])
-        .refused(code::LOG_ENTRY_TOO_LARGE);
+    let fix = verify().refused(code::LOG_INCLUSION_INVALID).json()["fix"].to_string();
+    assert!(fix.contains("digest"), "{fix}");
 }
 
 #[test]
@@ -159,6 +163,32 @@ fn l05_a_quorum_that_is_short() {
         &scene.sim.named("witness.example/w2", "node-1").cosignature_line(&text, scene.sim.now);
     scene.save(&proof);
     scene.verify().ok();
+}
+
+/// By the bytes of the key, whatever it is called there; and the same for a log that is about to be served.
+#[test]
+fn l06_a_log_that_is_its_own_witness() {
+    let scene = Scene::new();
+    for name in ["witness.example/w2", ORIGIN] {
+        let own = scene.sim.named(name, "log");
+        for rule in ["group g any w1 w2\nquorum g", "quorum w2", "quorum w1"] {
+            let lines = format!("witness w2 {}\n{rule}", own.vkey(4));
+            fs::write(scene.lab.path("policy"), scene.sim.policy().replace("quorum w1", &lines)).unwrap();
+            let mut proof = scene.proof();
+            proof.checkpoint += &own.cosignature_line(&scene.sim.log.text(SIZE), scene.sim.now);
+            scene.save(&proof);
+            let text = scene.verify().refused(code::LOG_POLICY_INVALID).text();
+            assert!(text.contains("witness `w2` has the public key of a log"), "{text}");
+        }
+    }
+    let lab = Lab::new();
+    let log = Live::log(&lab, "log", &[]);
+    let own: VerifierKey = log.vkey.parse().unwrap();
+    let own = VerifierKey::for_witness("w.example/1", own.public_key()).unwrap();
+    assert!(log.terminate().success());
+    let (dir, spec) = (lab.path("log"), format!("{own} http://127.0.0.1:9"));
+    let serve = ["log", "serve", dir.to_str().unwrap(), "--listen", "127.0.0.1:0", "--witness", &spec];
+    lab.run(&serve).refused(code::LOG_POLICY_INVALID);
 }
 
 #[test]

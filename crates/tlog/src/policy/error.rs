@@ -131,6 +131,12 @@ pub enum PolicyError {
     /// No log line.
     #[error("the transparency policy names no log")]
     NoLogs,
+    /// One public key for a log and a witness, under whatever names: the log would give its own word twice.
+    #[error("witness `{name}` has the public key of a log, and nobody is a witness of itself")]
+    LogIsWitness {
+        /// The witness.
+        name: PolicyName,
+    },
     /// The checkpoint is not well-formed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -184,7 +190,9 @@ pub enum PolicyError {
 impl Explain for PolicyError {
     fn code(&self) -> Code {
         match self {
-            Self::Invalid { .. } | Self::NoQuorum | Self::NoLogs => code::LOG_POLICY_INVALID,
+            Self::Invalid { .. } | Self::NoQuorum | Self::NoLogs | Self::LogIsWitness { .. } => {
+                code::LOG_POLICY_INVALID
+            }
             Self::Checkpoint(error) => error.code(),
             Self::Origin { .. } => code::LOG_ORIGIN_MISMATCH,
             Self::LogKeyUnknown { .. } => code::LOG_KEY_UNKNOWN,
@@ -198,6 +206,9 @@ impl Explain for PolicyError {
         match self {
             Self::CosignatureTime { .. } => Some("check this machine's clock".to_owned()),
             Self::NoQuorum => Some("name a witness or a group of witnesses in the quorum line".to_owned()),
+            Self::LogIsWitness { name } => Some(format!(
+                "give the witness `{name}` a key of its own, kept by somebody else, or leave it out"
+            )),
             _ => None,
         }
     }

@@ -70,7 +70,8 @@ impl Policy {
     /// called).
     ///
     /// # Errors
-    /// What [`Policy::parse`] would say of the text; names and URLs cannot have spaces.
+    /// What [`Policy::parse`] would say of the text, and [`Policy::require_witnesses`] of the policy; names and URLs cannot
+    /// have spaces.
     pub fn k_of_n(
         logs: Vec<PolicyLog>,
         witnesses: Vec<PolicyWitness>,
@@ -90,7 +91,9 @@ impl Policy {
             builder.quorum(&group)
         };
         build().map_err(|problem| PolicyError::Invalid { line: None, problem })?;
-        builder.finish()
+        let policy = builder.finish()?;
+        policy.require_witnesses()?;
+        Ok(policy)
     }
 
     /// Known logs, in the order of the text.
@@ -113,7 +116,11 @@ impl Policy {
         self.quorum
     }
 
-    /// Refuses a policy under which no witness or no log is asked for. Every check begins with this.
+    /// Refuses a policy under which no witness or no log is asked for, or a log is its own witness. Every check begins with
+    /// this.
+    ///
+    /// The text of such policies is legal, and others read it; the rules of the text compare logs with logs and witnesses
+    /// with witnesses alone.
     ///
     /// # Errors
     /// `log-policy-invalid`.
@@ -121,7 +128,15 @@ impl Policy {
         if self.quorum.is_none() {
             return Err(PolicyError::NoQuorum);
         }
-        if self.logs.is_empty() { Err(PolicyError::NoLogs) } else { Ok(()) }
+        if self.logs.is_empty() {
+            return Err(PolicyError::NoLogs);
+        }
+        // Names and key ids differ with the kind of signature; whose word it is does not.
+        let is_of_log = |key| self.logs.iter().any(|log| log.key.public_key() == key);
+        match self.witnesses.iter().find(|witness| is_of_log(witness.key.public_key())) {
+            Some(witness) => Err(PolicyError::LogIsWitness { name: witness.name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// The text of the policy without comments; `parse` of it gives the same policy.

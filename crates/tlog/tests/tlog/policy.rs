@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_base::{Explain, Timestamp};
-use countersign_crypto::{Algorithm, PublicKey, sha256};
+use countersign_crypto::{Algorithm, PublicKey, SecretKey, sha256};
 use countersign_tlog::merkle::{EMPTY_ROOT, Hash};
 use countersign_tlog::note::{NoteSignature, SignatureType, VerifierKey};
 use countersign_tlog::policy::*;
@@ -240,6 +240,38 @@ fn keys_that_signature_lines_cannot_tell_apart_are_refused() {
     let key = ed25519("k");
     let text = format!("log {}\nwitness k {}\nquorum k\n", log_key("k", &key), witness_key("k", &key));
     assert_eq!(code(&Policy::parse(text.as_bytes())), "ok");
+}
+
+/// What the specification allows, nothing is accepted under.
+#[test]
+fn a_log_is_no_witness_of_itself() {
+    for (key, other) in [(ed25519("k"), ed25519("x")), (ml_dsa("k"), ml_dsa("x"))] {
+        let log = log_key(ORIGIN, &key);
+        let text = |witness: &VerifierKey| format!("log {log}\nwitness w {witness}\nquorum w\n");
+        let body = Checkpoint::new(ORIGIN, 7, root()).unwrap();
+        let check = |witness: &SecretKey, name: &str| {
+            let policy = Policy::parse(text(&witness_key(name, witness)).as_bytes()).unwrap();
+            let lines = vec![
+                checkpoint::sign(&body, &key, now()).unwrap(),
+                cosignature::cosign(&body, name, witness, now()).unwrap(),
+            ];
+            check(&policy, &SignedCheckpoint::new(body.clone(), lines).unwrap())
+        };
+        assert_eq!(code(&check(&other, "w.example")), "ok");
+        let error = check(&key, "w.example").unwrap_err();
+        assert_eq!(error.code().name(), "log-policy-invalid");
+        assert!(error.to_string().contains("witness `w` has the public key of a log"), "{error}");
+        assert!(error.fix().unwrap().contains("a key of its own"));
+        // Nor where a policy is put together.
+        let made = |witness: &SecretKey| {
+            let log = PolicyLog { key: log.clone(), url: None };
+            let witness =
+                PolicyWitness { name: name("w"), key: witness_key("w.example", witness), url: None };
+            Policy::k_of_n(vec![log], vec![witness], 1)
+        };
+        assert_eq!(code(&made(&key)), "log-policy-invalid");
+        assert_eq!(code(&made(&other)), "ok");
+    }
 }
 
 fn root() -> Hash {
