@@ -55,7 +55,14 @@ pub fn check(key: &VerifierKey) -> Result<(), TrustError> {
         let algorithm = key.public_key().algorithm();
         return Err(TrustError::Key { origin: key.name().to_owned(), algorithm });
     }
-    let origin = key.name();
+    check_origin(key.name())
+}
+
+/// Says whether a log of this origin can be named to Sigstore's clients.
+///
+/// # Errors
+/// `usage`: it is not the name of a host alone.
+pub fn check_origin(origin: &str) -> Result<(), TrustError> {
     let label = |label: &str| {
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
