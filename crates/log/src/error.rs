@@ -72,6 +72,9 @@ pub enum LogError {
     /// The storage lacks what was signed or seen by a witness.
     #[error("the log's storage is older than what the log has signed: {0}")]
     StorageRollback(String),
+    /// A file of the tree that was signed is missing, and the signed checkpoint is there.
+    #[error("the log's storage lacks what the log has signed: `{0}` is missing")]
+    StorageIncomplete(String),
     /// The storage holds something else than what was signed.
     #[error("the log's storage is damaged: {0}")]
     StorageCorrupt(String),
@@ -207,7 +210,7 @@ impl Explain for LogError {
             Self::Storage(_) | Self::Stopped => code::LOG_STORAGE_FAILED,
             Self::System { .. } => code::SERVE_FAILED,
             Self::Busy | Self::Closing => code::LOG_BUSY,
-            Self::StorageRollback(_) => code::LOG_STORAGE_ROLLBACK,
+            Self::StorageRollback(_) | Self::StorageIncomplete(_) => code::LOG_STORAGE_ROLLBACK,
             Self::StorageCorrupt(_) => code::LOG_STORAGE_CORRUPT,
             Self::Checkpoint { source, .. } => source.code(),
             Self::Sign(error) => error.code(),
@@ -232,6 +235,10 @@ impl Explain for LogError {
             Self::StorageRollback(_) => Some(
                 "restore the newest copy of the log with its `.countersign`, then run `countersign log \
                  fsck`; never delete what is in `.countersign`"
+                    .to_owned(),
+            ),
+            Self::StorageIncomplete(_) => Some(
+                "`countersign log repair` makes it again from what there is, or with --from from a mirror"
                     .to_owned(),
             ),
             Self::StorageCorrupt(_) => Some(

@@ -72,6 +72,7 @@ impl Lease {
     pub(crate) fn explain(&self, error: LogError) -> LogError {
         match error {
             LogError::StorageRollback(_)
+            | LogError::StorageIncomplete(_)
             | LogError::StorageCorrupt(_)
             | LogError::Checkpoint { .. }
             | LogError::Quorum { .. } => self.check().err().unwrap_or(error),

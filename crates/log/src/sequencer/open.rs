@@ -218,7 +218,7 @@ fn wal_fault(error: WalError) -> LogError {
 /// What a wrong file means to the log that wrote it.
 pub(crate) fn storage_fault(fault: Fault) -> LogError {
     match fault.kind {
-        FaultKind::Missing => LogError::StorageRollback(format!("`{}` is missing", fault.path)),
+        FaultKind::Missing => LogError::StorageIncomplete(fault.path),
         FaultKind::Wrong(what) => LogError::StorageCorrupt(format!("`{}`: {what}", fault.path)),
         FaultKind::Store(error) => error.into(),
         FaultKind::Range(error) => LogError::StorageCorrupt(error.to_string()),
