@@ -131,9 +131,10 @@ impl Printer {
     pub(crate) fn report(&self, report: &impl Report) -> Result<(), CliError> {
         let text = if self.json {
             let document = Document { report, warnings: self.take_warnings() };
-            serde_json::to_string_pretty(&document).map_err(|error| {
+            let text = serde_json::to_string_pretty(&document).map_err(|error| {
                 CliError::new(code::INTERNAL_ERROR, "a report cannot be written").because(error)
-            })?
+            })?;
+            printable_json(&text)
         } else {
             report.lines().iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
         };
@@ -141,6 +142,11 @@ impl Printer {
             write_stdout(&format!("{text}\n"))?;
         }
         Ok(())
+    }
+
+    /// One JSON document in a line, of a command that writes several.
+    pub(crate) fn json_line(&self, document: &serde_json::Value) -> Result<(), CliError> {
+        write_stdout(&format!("{}\n", printable_json(&document.to_string())))
     }
 
     /// Raw text that is the result itself: completions, a page, the address of a server.
@@ -233,7 +239,7 @@ impl Printer {
                 "warnings": self.take_warnings(),
             });
             // A reader that went away cannot be told anything.
-            let _ = write_stdout(&format!("{document:#}\n"));
+            let _ = write_stdout(&format!("{}\n", printable_json(&format!("{document:#}"))));
         } else {
             let head = format!("error[{}]:", error.code);
             let mut text = format!("{} {}\n", self.paint("31;1", &head), printable(&error.what));
@@ -337,6 +343,28 @@ fn printable(line: &str) -> String {
     countersign_base::text::escape(line)
 }
 
+/// A JSON document of the same value, in which what [`printable`] escapes is written as JSON escapes it (RFC 8259 section
+/// 7): a document is shown on terminals as well. Outside of strings JSON has none of it but newlines.
+fn printable_json(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    let (mut utf8, mut utf16) = ([0; 4], [0; 2]);
+    for character in document.chars() {
+        let plain = matches!(character, ' '..='~' | '\n') || {
+            let text: &str = character.encode_utf8(&mut utf8);
+            printable(text) == text
+        };
+        if plain {
+            out.push(character);
+        } else {
+            character
+                .encode_utf16(&mut utf16)
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    out
+}
+
 fn write_stdout(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -351,4 +379,30 @@ fn write_stdout(text: &str) -> Result<(), CliError> {
 fn write_stderr(text: &str) {
     // There is nowhere left to report a failure to.
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_json_document_moves_no_cursor_and_says_the_same() {
+        let hostile = "a\u{9b}31m\u{1b}]8;;\u{7}\u{7f}\u{202e}\u{2066}\u{feff}\u{e0041}\r\n\t\\u202e\"";
+        let plain = "añejo 日本語 שלום 🦀 ~";
+        let document = json!({ hostile: [hostile, plain], "n": 1 });
+        for text in [format!("{document:#}"), document.to_string()] {
+            let shown = printable_json(&text);
+            assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), document);
+            assert!(shown.lines().all(|line| printable(line) == line), "{shown:?}");
+            assert!(
+                shown.contains(plain) && shown.contains("\\u009b31m") && shown.contains("\\udb40\\udc41")
+            );
+            assert_eq!(shown.lines().count(), text.lines().count());
+        }
+        // The twin: what has nothing of the kind stays as it is.
+        let text = format!("{:#}", json!({ "ok": true, "name": plain }));
+        assert_eq!(printable_json(&text), text);
+    }
 }

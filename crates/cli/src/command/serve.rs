@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
     let listening = Listening::bind(&args.listen)?;
     let url = listening.url();
     if site.out.is_json() {
-        site.out.raw(&format!("{}\n", json!({ "listening": url })))?;
+        site.out.json_line(&json!({ "listening": url }))?;
     } else {
         site.out.raw(&format!("listening on {url}\n"))?;
     }

@@ -106,7 +106,7 @@ pub(crate) fn run(command: &WitnessCommand, site: &Site) -> Result<ExitCode, Cli
         site.out.warn_now(what);
     }
     if site.out.is_json() {
-        site.out.raw(&format!("{}\n", json!({ "listening": url, "vkeys": vkeys })))?;
+        site.out.json_line(&json!({ "listening": url, "vkeys": vkeys }))?;
     } else {
         let lines: String = vkeys.iter().map(|vkey| format!("vkey {vkey}\n")).collect();
         site.out.raw(&format!("listening on {url}\n{lines}"))?;

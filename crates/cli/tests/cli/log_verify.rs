@@ -135,6 +135,33 @@ fn what_a_log_saves_verifies_without_it() {
     assert!(fix.contains("digest"), "{fix}");
 }
 
+/// Whoever stands between a log and its readers can add a signature line under any name. Beside it an untrusted name is
+/// in a JSON document, which a terminal may show.
+#[test]
+fn what_is_printed_moves_no_cursor() {
+    let hostile = "evil\u{9b}31m\u{202e}";
+    let moves = |text: &str| text.chars().any(|one| one != '\n' && one.is_control() || one == '\u{202e}');
+    let lab = Lab::new();
+    let mut sim = crate::lab::first_release();
+    sim.add_key("stranger");
+    lab.serve(&sim);
+    let (log, policy) = (lab.path("served/log"), lab.path("policy"));
+    fs::write(&policy, sim.policy()).unwrap();
+    let note = fs::read_to_string(log.join("checkpoint")).unwrap();
+    let extra = sim.named(hostile, "stranger").log_line(&sim.log.text(sim.log.size()));
+    let plain = sim.named("other.example", "stranger").log_line(&sim.log.text(sim.log.size()));
+    fs::write(log.join("checkpoint"), format!("{note}{extra}{plain}")).unwrap();
+    let args = ["log", "proof", log.to_str().unwrap(), "0", "--policy", policy.to_str().unwrap()];
+    let shown = String::from_utf8(command(&lab, &args).output().unwrap().stdout).unwrap();
+    // All else is as it came.
+    assert!(shown.ends_with(&format!("\n\n{note}{plain}")) && !moves(&shown), "{shown:?}");
+    assert_eq!(lab.run(&args).ok().json()["proof"], shown);
+    let run = lab.run(&["log", "verify", hostile, "entry", "--vkey", &sim.named(ORIGIN, "log").vkey(1)]);
+    assert!(!moves(&run.stdout()), "{:?}", run.stdout());
+    let run = run.refused(code::FILE_NOT_FOUND).json();
+    assert!(run["message"].as_str().unwrap().contains(hostile), "{run}");
+}
+
 #[test]
 fn l05_a_quorum_that_is_short() {
     let scene = Scene::new();

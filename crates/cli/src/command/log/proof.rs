@@ -5,9 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::code;
+use countersign_base::text::escape;
 use countersign_store::RealDisk;
 use countersign_store::durable::{self};
 use countersign_tlog::merkle::Hash;
+use countersign_tlog::proof::TlogProof;
+use countersign_tlog::{NoteSignature, SignedCheckpoint};
 use serde::Serialize;
 
 use super::reader::{Head, Inclusion, LogArgs, Reader};
@@ -59,9 +62,24 @@ impl Proven {
             size: checkpoint.size(),
             root: checkpoint.root().to_string(),
             witnesses: head.witnesses.clone(),
-            proof: String::from_utf8_lossy(&inclusion.proof(head).encode()).into_owned(),
+            proof: String::from_utf8_lossy(&shown(inclusion.proof(head), &head.signed).encode()).into_owned(),
         }
     }
+}
+
+/// The proof without those signature lines whose names are not fit to be shown: anybody who stands between us and the log
+/// can add a line, nothing vouches for it, and this text is for standard output, which may be a terminal (attack D27).
+///
+/// Lines of other keys than the log's stay: a witness that is not known here may be known to whoever verifies the proof.
+fn shown(mut proof: TlogProof, signed: &SignedCheckpoint) -> TlogProof {
+    let fit = |line: &&NoteSignature| {
+        line.name() == signed.checkpoint().origin() || escape(line.name()) == line.name()
+    };
+    let lines = signed.note().signatures().iter().filter(fit).cloned().collect();
+    if let Ok(signed) = SignedCheckpoint::new(signed.checkpoint().clone(), lines) {
+        proof.checkpoint = signed.encode();
+    }
+    proof
 }
 
 /// For `log add`; `log proof` prints the proof itself.
@@ -128,7 +146,7 @@ fn named(text: &str) -> Result<Named, CliError> {
         return Ok(Named::Index(index));
     }
     text.parse().map(Named::Leaf).map_err(|_| {
-        CliError::new(code::USAGE, format!("`{}` is no entry", countersign_base::text::escape(text)))
+        CliError::new(code::USAGE, format!("`{}` is no entry", escape(text)))
             .fix("an entry is named by its index, or by its leaf hash in 64 hex digits")
     })
 }
