@@ -51,9 +51,8 @@ fn follow(name: &str, start: Option<&Stage>) {
                 None => return,
             },
             Need::Versitygw => {
-                if peers::find("versitygw").is_none() {
-                    return;
-                }
+                let Some(program) = peers::find("versitygw") else { return };
+                stage.give_tool(&program);
             }
         }
     }

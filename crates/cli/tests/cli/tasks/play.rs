@@ -22,6 +22,8 @@ pub(crate) struct Stage {
     tokens: BTreeMap<String, SoftHsm>,
     /// What the pages call by name because it is another each time: `$ANCHOR` and the like.
     names: BTreeMap<String, String>,
+    /// Folders of the programs that a page needs, where they were found.
+    tools: Vec<PathBuf>,
     /// Who has left a server running.
     running: BTreeMap<String, Running>,
     addresses: Addresses,
@@ -36,9 +38,15 @@ impl Stage {
             days: 0,
             tokens: BTreeMap::new(),
             names: BTreeMap::new(),
+            tools: Vec::new(),
             running: BTreeMap::new(),
             addresses: Addresses::new(),
         }
+    }
+
+    /// Makes a program reachable that was found here: a person calls it by its name.
+    pub(crate) fn give_tool(&mut self, program: &Path) {
+        self.tools.extend(program.parent().map(Path::to_owned));
     }
 
     /// Gives a person a drawer of tokens.
@@ -138,7 +146,7 @@ impl Stage {
         let exec = if typed.left_running { "exec " } else { "" };
         command.arg("-c").arg(format!("exec 2>&1\n{exec}{text}"));
         command.current_dir(machine).env_clear();
-        command.env("HOME", machine).env("USER", &typed.who).env("PATH", search_path());
+        command.env("HOME", machine).env("USER", &typed.who).env("PATH", self.search_path());
         command.env("SHARE", self.dir.join("share"));
         command.env("COUNTERSIGN_PASSPHRASE_FILE", secret).env("COUNTERSIGN_PIN_FILE", pin).envs(&self.names);
         if let Some(hsm) = self.tokens.get(&typed.who) {
@@ -161,6 +169,15 @@ impl Stage {
         self.names.insert(format!("{prefix}URL"), url);
     }
 
+    /// The program under test before all others, then the tools that tests bring along, then those that were found.
+    fn search_path(&self) -> OsString {
+        let program = Path::new(env!("CARGO_BIN_EXE_countersign")).parent().map(Path::to_owned);
+        let peers = std::env::var_os("COUNTERSIGN_PEERS").map(PathBuf::from);
+        let rest = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
+        let tools = self.tools.iter().cloned();
+        std::env::join_paths(program.into_iter().chain(peers).chain(tools).chain(rest)).unwrap()
+    }
+
     /// Lines without what differs from run to run.
     fn plain(&self, text: &str) -> Vec<String> {
         let here = self.dir.display().to_string();
@@ -171,14 +188,6 @@ impl Stage {
 
 fn status(output: &Output) -> String {
     output.status.code().map_or_else(|| "a signal".to_owned(), |code| format!("exit status {code}"))
-}
-
-/// The program under test before all others, then the tools that tests bring along.
-fn search_path() -> OsString {
-    let program = Path::new(env!("CARGO_BIN_EXE_countersign")).parent().map(Path::to_owned);
-    let peers = std::env::var_os("COUNTERSIGN_PEERS").map(PathBuf::from);
-    let rest = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
-    std::env::join_paths(program.into_iter().chain(peers).chain(rest)).unwrap()
 }
 
 /// Whether what is seen is what is wanted, where `...` stands for any lines.
