@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use countersign_base::{Code, code};
 use countersign_testkit::sim::Sim;
+use rustix::process::Signal;
 
 use crate::attacks::installed_from;
 use crate::lab::{Lab, REPO, Run, first_release, second_release};
@@ -357,29 +358,38 @@ fn l18_every_file_of_a_log_is_named_and_put_back_or_told_why_not() {
 /// A mirror that is killed while it copies goes on where it was.
 #[test]
 fn l16_a_mirror_that_is_killed_goes_on() {
-    let sim = with_entries(3000);
+    // Bundles are put sixteen at a time: of 24 some are on disk while others are on their way.
+    let sim = with_entries(6000);
     let logged = Logged::new(&sim);
     let slow = Mirror::start(&logged.lab.path("served/log"), |request| {
-        if request.path.starts_with("tile/entries/") {
-            std::thread::sleep(Duration::from_millis(30));
+        let number = request.path.strip_prefix("tile/entries/").and_then(|number| number.get(..3));
+        if number.is_some_and(|number| number >= "016") {
+            std::thread::sleep(Duration::from_millis(300));
         }
         Answer::Honest
     });
     let dest = text(&logged.lab.path("mirror"));
     let url = slow.url();
     let args = ["log", "mirror", &url, &dest, "--policy", &logged.policy, "--parallel", "1"];
-    let put = |dest: &Path| dest.join("tile/entries").is_dir();
+    let bundles = || {
+        let folder = fs::read_dir(logged.lab.path("mirror/tile/entries"));
+        let names = folder.into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok())).count() as u64
+    };
+    let mut child = logged.lab.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
-    let mut kills = 0;
-    while start.elapsed() < Duration::from_secs(20) && kills < 5 {
-        let mut child =
-            logged.lab.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 40 * kills));
-        let _ = child.kill();
-        child.wait().unwrap();
-        kills += 1;
+    while bundles() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended without a bundle");
+        assert!(start.elapsed() < Duration::from_secs(60), "it copies nothing");
+        std::thread::sleep(Duration::from_millis(2));
     }
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::KILL.as_raw()), "it was killed while it copied");
+    let found = bundles();
+    assert!((1..24).contains(&found), "{found}");
     let run = logged.mirror(&logged.source()).ok();
-    assert!(put(&logged.lab.path("mirror")), "{}", run.text());
+    let json = run.json();
+    assert_eq!((json["from"].as_u64(), json["size"].as_u64()), (Some(0), Some(sim.log.size())));
+    assert_eq!(json["resumed"], found, "what was there is not fetched again");
     logged.lab.run(&["log", "fsck", &dest, "--vkey", &logged.vkey()]).ok();
 }
