@@ -75,7 +75,7 @@ impl Explain for IndexError {
         match self {
             Self::Log(error) => error.fix(),
             Self::Store(error) => error.fix(),
-            Self::Missing(_) => Some("make one with `countersign log index LOG --to PLACE`".to_owned()),
+            Self::Missing(_) => Some("make one with `countersign log index LOG`, and `--to PLACE` if it is not in the log's folder".to_owned()),
             Self::OtherTree(_) | Self::Wrong { .. } => {
                 Some("make it anew with `countersign log index LOG --to PLACE --rebuild`".to_owned())
             }

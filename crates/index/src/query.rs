@@ -12,6 +12,8 @@ pub const MAX_TERMS: usize = 16;
 const MAX_TERM_BYTES: usize = 2048;
 /// Longest digest in hex: of SHA-512.
 const MAX_DIGEST_CHARS: usize = 128;
+/// Length of a day: `2026-11-21`.
+const DAY_CHARS: usize = 10;
 
 /// Terms all of which an entry must meet, and where to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,7 +29,7 @@ pub struct Query {
 /// One term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Term {
-    /// `digest:HEX`: of a file that metadata adds, removes or lists, of a document, of what a record signs.
+    /// `digest:HEX`, or `digest:sha256:HEX`: of a file that metadata adds, removes or lists, of a document, of what a record signs.
     Digest(String),
     /// `product:NAME` or `product:NAME@VERSION`: metadata about a product's files.
     Product(String, Option<String>),
@@ -39,7 +41,8 @@ pub enum Term {
     Leaf(Sha256Digest),
     /// `repository:ANCHOR`
     Repository(Anchor),
-    /// `time:FROM..TO`, either left out: entries that were in the log by then, and not by `FROM`.
+    /// `time:FROM..TO`, either left out: entries that were in the log by then, and not by `FROM`. A day without a time
+    /// is all of it.
     Time(Option<Timestamp>, Option<Timestamp>),
 }
 
@@ -64,6 +67,7 @@ impl FromStr for Term {
         };
         match kind {
             "digest" => {
+                let value = value.strip_prefix("sha256:").unwrap_or(value);
                 hex_digest(value).map(Self::Digest).ok_or_else(|| refused("it is not a digest in hex"))
             }
             "product" => Ok(Self::Product(name, version.map(str::to_owned))),
@@ -75,9 +79,8 @@ impl FromStr for Term {
             "key" => Ok(Self::Key(value.to_owned())),
             "leaf" => value.parse().map(Self::Leaf).map_err(|_| refused("it is not a SHA-256 in hex")),
             "repository" => value.parse().map(Self::Repository).map_err(|_| refused("it is not an anchor")),
-            "time" => {
-                parse_times(value).ok_or_else(|| refused("it is not FROM..TO, as 2026-11-21T14:00:00Z.."))
-            }
+            "time" => parse_times(value)
+                .ok_or_else(|| refused("it is not FROM..TO, as 2026-11-21.. or 2026-11-21T14:00:00Z..")),
             _ => Err(refused("nothing is indexed by that")),
         }
     }
@@ -90,7 +93,23 @@ fn hex_digest(text: &str) -> Option<String> {
 
 fn parse_times(text: &str) -> Option<Term> {
     let (from, to) = text.split_once("..")?;
-    let time = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
-    let (from, to) = (time(from)?, time(to)?);
+    let time = |text: &str, of_day: &str| match text.len() {
+        0 => Some(None),
+        DAY_CHARS => format!("{text}{of_day}").parse().ok().map(Some),
+        _ => text.parse().ok().map(Some),
+    };
+    let (from, to) = (time(from, "T00:00:00Z")?, time(to, "T23:59:59Z")?);
     (from.is_some() || to.is_some()).then_some(Term::Time(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_all_of_it() {
+        let time = |text: &str| Some(text.parse().unwrap());
+        let day: Term = "time:2026-11-21..2026-11-21".parse().unwrap();
+        assert_eq!(day, Term::Time(time("2026-11-21T00:00:00Z"), time("2026-11-21T23:59:59Z")));
+    }
 }

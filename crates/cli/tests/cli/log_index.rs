@@ -17,7 +17,8 @@ fn a_repository_is_indexed_asked_and_checked() {
     let lab = publisher.lab();
     let repo = text(&publisher.repo());
     let index = |more: &[&str]| lab.run(&[&["log", "index", &repo], more].concat());
-    index(&["--find", "product:node"]).refused(code::USAGE);
+    let none = index(&["--find", "product:node"]).refused(code::USAGE).json();
+    assert!(none["fix"].as_str().unwrap().contains("`countersign log index LOG`"), "{none}");
     let made = index(&[]).ok().json();
     assert_eq!((made["from"].as_u64(), made["withoutDocument"].as_u64()), (Some(0), Some(0)));
 
@@ -29,6 +30,7 @@ fn a_repository_is_indexed_asked_and_checked() {
     let program = sha256(&files("1.0.0")["node"].0).to_string();
     let by_digest = entries(&index(&["--find", &format!("digest:{program}")]).ok());
     assert_eq!(by_digest.len(), 1);
+    assert_eq!(entries(&index(&["--find", &format!("digest:sha256:{program}")]).ok()), by_digest);
     assert_eq!(by_digest[0]["files"].as_array().unwrap().len(), 3);
     let key = found[0]["keys"][0].as_str().unwrap();
     let by_key = entries(&index(&["--find", &format!("key:{key}"), "--find", "role:node"]).ok());

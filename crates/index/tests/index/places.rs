@@ -80,6 +80,8 @@ fn only_questions_are_questions() {
         &format!("leaf:{digest}"),
         "time:2026-11-21T14:00:00Z..",
         "time:..2026-11-21T14:00:00Z",
+        &format!("digest:sha256:{digest}"),
+        "time:2026-11-21..2026-11-22",
     ] {
         good.parse::<Term>().unwrap_or_else(|error| panic!("{good}: {error}"));
     }
@@ -93,6 +95,9 @@ fn only_questions_are_questions() {
         "leaf:00",
         "time:..",
         "time:now..",
+        "time:2026-11-32..",
+        "time:2026-1-21..",
+        &format!("digest:md5:{digest}"),
         "repository:x",
         "nothing:x",
         "product:a\nb",

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::fsck::newest_policy;
 use super::mirror::{Belief, BeliefArgs};
+use super::proof::entries;
 use super::reader::kept_key;
 use super::source::{is_url, source};
 use crate::error::CliError;
@@ -52,7 +53,7 @@ pub(crate) struct IndexArgs {
     #[arg(long, conflicts_with = "find")]
     rebuild: bool,
     /// Show entries: digest:HEX, product:NAME[@VERSION], role:NAME[@NUMBER], key:HEX, leaf:HEX, repository:ANCHOR or
-    /// time:FROM..TO; of several, all must fit
+    /// time:FROM..TO, as 2026-11-21..; of several, all must fit
     #[arg(long, value_name = "TERM")]
     find: Vec<String>,
     /// Show entries behind this index
@@ -149,14 +150,14 @@ struct Indexed {
 
 impl Report for Indexed {
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("{} has {} entries of {}", self.place, self.size, self.origin)];
+        let mut lines = vec![format!("{} has {} of {}", self.place, entries(self.size), self.origin)];
         if self.size > self.from {
-            lines.push(format!("indexed   {} entries from {} on", self.size - self.from, self.from));
+            lines.push(format!("indexed   {} from {} on", entries(self.size - self.from), self.from));
         }
         if self.without_document > 0 {
             lines.push(format!(
-                "keys      not known for {} entries whose metadata is not at hand",
-                self.without_document
+                "keys      not known for {} whose metadata is not at hand",
+                entries(self.without_document)
             ));
         }
         lines
@@ -235,13 +236,16 @@ impl Report for Found {
             };
             let by = entry.logged_by.as_ref().map_or_else(String::new, |time| format!("  by {time}"));
             lines.push(format!("{}  {what}{by}", entry.index));
+            lines.extend(entry.digest.iter().map(|digest| format!("    digest {digest}")));
+            lines.extend(entry.keys.iter().map(|key| format!("    key    {key}")));
+            lines.push(format!("    leaf   {}", entry.leaf_hash));
             lines.extend(
                 entry.files.iter().map(|file| format!("    {} {}  {}", file.change, file.path, file.sha256)),
             );
         }
         let count = self.entries.len();
         let more = if self.more { ", and perhaps more: go on with --after" } else { "" };
-        lines.push(format!("{count} of {} entries of {}{more}", self.size, self.origin));
+        lines.push(format!("{count} of {} of {}{more}", entries(self.size), self.origin));
         lines
     }
 }
@@ -307,7 +311,7 @@ impl IndexReport {
     pub(super) fn line(&self) -> String {
         let behind =
             if self.behind > 0 { format!(", {} behind the log", self.behind) } else { String::new() };
-        format!("index     {} agrees in {} entries{behind}", self.place, self.size)
+        format!("index     {} agrees in {}{behind}", self.place, entries(self.size))
     }
 }
 
