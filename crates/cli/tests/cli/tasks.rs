@@ -54,6 +54,10 @@ fn follow(name: &str, start: Option<&Stage>) {
                 let Some(program) = peers::find("versitygw") else { return };
                 stage.give_tool(&program);
             }
+            Need::Cosign => {
+                let Some(program) = peers::find("cosign") else { return };
+                stage.give_tool(&program);
+            }
         }
     }
     stage.play(name, &page);
@@ -91,6 +95,11 @@ fn a_team_with_hardware_keys() {
 }
 
 #[test]
+fn cosign_signs_into_a_log_of_ours() {
+    follow("cosign.md", None);
+}
+
+#[test]
 fn a_log_is_operated() {
     follow("../operate-a-log.md", None);
 }
@@ -100,7 +109,7 @@ fn a_log_is_operated() {
 fn every_page_is_followed() {
     for entry in fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let others = ["README.md", "start.md", "team.md"];
+        let others = ["README.md", "start.md", "team.md", "cosign.md"];
         let is_followed = AFTER_START.contains(&name.as_str()) || others.contains(&name.as_str());
         assert!(is_followed, "docs/tasks/{name} is followed by no test");
         let index = fs::read_to_string(folder().join("README.md")).unwrap();

@@ -6,7 +6,7 @@
 //! ends with exit status 0 unless an `error[` is to be seen. Blocks of other kinds are not run.
 //!
 //! Comments give the player stage directions: `<!-- test: begins after start.md -->`, `<!-- test: needs tokens -->`,
-//! `<!-- test: needs a clock -->`, `<!-- test: needs versitygw -->`, and in their place between blocks `<!-- test: 11 days later -->`,
+//! `<!-- test: needs a clock -->`, `<!-- test: needs versitygw -->`, `<!-- test: needs cosign -->`, and in their place between blocks `<!-- test: 11 days later -->`,
 //! `<!-- test: left running -->` before a server, of which the lines in the block are the first ones, and later
 //! `<!-- test: alice presses Ctrl-C -->`.
 
@@ -23,6 +23,8 @@ pub(crate) enum Need {
     Clock,
     /// A server for buckets.
     Versitygw,
+    /// Sigstore's client.
+    Cosign,
 }
 
 /// A page in its order.
@@ -96,6 +98,7 @@ impl Page {
                 "needs tokens" => Need::Tokens,
                 "needs a clock" => Need::Clock,
                 "needs versitygw" => Need::Versitygw,
+                "needs cosign" => Need::Cosign,
                 other => return Err(format!("`{other}` is no stage direction")),
             });
         }
