@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use countersign_base::{Code, code};
-use countersign_testkit::s3::{Flaw, FlawedS3};
+use countersign_testkit::s3::{ACCESS_KEY, Flaw, FlawedS3, SECRET_KEY};
 use rustix::process::Signal;
 
 use crate::lab::first_release;
@@ -58,6 +58,26 @@ fn a_lone_process_leads_and_goes_on_where_it_was() {
     assert_eq!(http.post("/add", b"entry 300").index(), 300);
     member.publishes(301);
     assert_eq!(place.proven(&member)[..300], entries);
+}
+
+/// What helps a bucket is not what helps a folder: nobody makes `s3://..` writable.
+#[test]
+fn a_bucket_that_refuses_a_reader_is_told_as_one() {
+    let Some(place) = Place::new() else { return };
+    let member = place.member(&[]);
+    member.leads();
+    assert_eq!(member.connect().post("/add", b"entry").index(), 0);
+    member.publishes(1);
+    let fsck = |secret: &str| {
+        place.lab.run_with(&["log", "fsck", PLACE, "--vkey", &member.vkey], |command| {
+            command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", secret);
+            command.env("AWS_ENDPOINT_URL", place.server.endpoint());
+        })
+    };
+    fsck(SECRET_KEY).ok();
+    let run = fsck("wrong").refused(code::STORE_SETTINGS_INVALID);
+    let fix = run.json()["fix"].as_str().unwrap_or_default().to_owned();
+    assert!(fix.contains("AWS_SECRET_ACCESS_KEY") && !fix.contains("writable"), "{}", run.text());
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Where a log is read from: a URL, a folder, or a bucket.
 
+use std::error::Error;
+use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use countersign_base::{Code, Explain, code};
 use countersign_bucket::Bucket;
 use countersign_client::{Location, LogSource};
 use countersign_log::{Source, SourceError};
@@ -42,7 +46,49 @@ impl Source for InBucket {
                 Err(SourceError::new(&StoreError::TooLarge { path, limit }))
             }
             Ok(found) => Ok(found),
-            Err(error) => Err(SourceError::new(&error)),
+            Err(error) => Err(SourceError::new(&Unread(error))),
         }
+    }
+}
+
+/// What a bucket says to a reader: what helps a folder does not help it.
+#[derive(Debug)]
+struct Unread(StoreError);
+
+impl Unread {
+    /// What helps where the bucket refuses, which trying again does not.
+    fn remedy(&self) -> Option<&'static str> {
+        let StoreError::Io { source, .. } = &self.0 else { return None };
+        match source.kind() {
+            ErrorKind::NotFound => Some(
+                "see whether the bucket is there, and AWS_ENDPOINT_URL and AWS_REGION are those of its server",
+            ),
+            ErrorKind::PermissionDenied => {
+                Some("see whether the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may get")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Unread {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Explain for Unread {
+    fn code(&self) -> Code {
+        if self.remedy().is_some() { code::STORE_SETTINGS_INVALID } else { self.0.code() }
+    }
+
+    fn fix(&self) -> Option<String> {
+        self.remedy().map(str::to_owned).or_else(|| self.0.fix())
     }
 }
