@@ -78,40 +78,52 @@ pub(crate) struct Site {
     reads: Reads,
 }
 
+impl Site {
+    /// Of a process that does not lead yet.
+    fn new(
+        key: VerifierKey,
+        front: Option<Front>,
+        reads: impl FnOnce(Budget) -> Reads,
+        service: &LogService,
+    ) -> Self {
+        let budget = Budget::default();
+        Self {
+            line: OnceLock::new(),
+            front,
+            key,
+            reads: reads(budget.clone()),
+            budget,
+            places: Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS),
+            answers: Answers::default(),
+            limit: Limit::new(service.address_rate),
+            clock: Arc::clone(&service.clock),
+            admits: service.admits,
+        }
+    }
+}
+
 /// Serves a log until told to stop. Blocks the calling thread. When it ends, all that it acknowledged is in the log.
 ///
 /// # Errors
 /// `serve-failed`; or what the log failed with.
 pub fn serve_log(parts: LogParts, listening: Listening, until: Until) -> Result<(), ServeLogError> {
     let LogParts { log, public, admission, service } = parts;
-    let budget = Budget::default();
-    let reads = Reads::folder(&public, budget.clone());
     let key = log.key().verifier().clone();
+    let site = Arc::new(Site::new(key, None, |budget| Reads::folder(&public, budget), &service));
     let publication = told::reporting(service.publication, &service.tell);
     let log = Arc::new(Log::start(log, publication, service.settings, Arc::clone(&service.clock))?);
     let proofs = Proofs::new(Arc::new(Dir::existing(&public).map_err(LogError::from)?));
-    let line = Line::new(Arc::clone(&log), admission, proofs, Arc::clone(&service.clock));
+    let line = Line::new(Arc::clone(&log), admission, proofs, service.clock);
+    let line = site.line.get_or_init(|| line).clone();
     let (failed, stopped) = stop();
     let ending = Arc::new(Ending::default());
-    let watched = (line.clone(), Arc::clone(&ending));
+    let until_end = Arc::clone(&ending);
     let watch = move || {
-        told::watch(&watched.0, &watched.1, &service.tell);
+        told::watch(&line, &until_end, &service.tell);
         failed.stop();
     };
     std::thread::Builder::new().name("log-watch".to_owned()).spawn(watch).map_err(ServeError::System)?;
-    let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
-    let site = Arc::new(Site {
-        line: OnceLock::from(line),
-        front: None,
-        key,
-        budget,
-        places: Arc::clone(&places),
-        answers: Answers::default(),
-        limit: Limit::new(service.address_rate),
-        clock: service.clock,
-        admits: service.admits,
-        reads,
-    });
+    let places = Arc::clone(&site.places);
     let app = Router::new().fallback(answer).with_state(site);
     let served = run_in(app, listening, until.or(stopped), places, MAX_BLOCKING_THREADS, None);
     ending.end();
@@ -133,24 +145,14 @@ pub fn serve_shared_log(
     until: Until,
 ) -> Result<(), ServeLogError> {
     let SharedLogParts { candidate, look, public, key, url, secret, service } = parts;
-    let budget = Budget::default();
-    let places = Places::new(MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS);
-    let site = Arc::new(Site {
-        line: OnceLock::new(),
-        front: Some(Front::new(url, secret)),
-        key,
-        reads: Reads::objects(Arc::clone(&public), budget.clone()),
-        budget,
-        places: Arc::clone(&places),
-        answers: Answers::default(),
-        limit: Limit::new(service.address_rate),
-        clock: Arc::clone(&service.clock),
-        admits: service.admits,
-    });
+    let files = Arc::clone(&public);
+    let front = Front::new(url, secret);
+    let site = Arc::new(Site::new(key, Some(front), |budget| Reads::objects(files, budget), &service));
     let (failed, stopped) = stop();
     let leading = lead::start(lead::Start { candidate, look, public, service }, &site, failed)?;
     let app = Router::new().fallback(answer).with_state(Arc::clone(&site));
     let threads = MAX_BLOCKING_THREADS + reads::MAX_FETCHES + front::MAX_FORWARDS;
+    let places = Arc::clone(&site.places);
     let served = run_in(app, listening, until.or(stopped), places, threads, None);
     leading.end(&site)?;
     Ok(served?)
