@@ -180,6 +180,24 @@ fn a_new_log_can_begin_without_a_server() {
     lab.run(&["log", "proof", text(&dir), "0"]).ok();
 }
 
+/// Who opens a log with its key knows whose checkpoints to believe; what else was named is read before anything is added.
+#[test]
+fn a_log_whose_key_is_elsewhere_is_added_to() {
+    let lab = Lab::new();
+    let (dir, keys, file, policy) = (lab.path("log"), lab.path("keys"), lab.path("note"), lab.path("policy"));
+    let add = |entry: &str, more: &[&str]| {
+        fs::write(&file, entry).unwrap();
+        lab.run(&[&["log", "add", text(&dir), text(&file), "--keys", text(&keys)], more].concat())
+    };
+    let first = add("one", &["--origin", "log.example/notes", "--unencrypted"]).ok().json();
+    assert_eq!((first["origin"].as_str(), first["index"].as_u64()), (Some("log.example/notes"), Some(0)));
+    assert_eq!(add("two", &[]).ok().json()["index"], 1);
+    fs::write(&policy, "nonsense\n").unwrap();
+    add("three", &["--policy", text(&policy)]).refused(code::LOG_POLICY_INVALID);
+    assert_eq!(add("four", &[]).ok().json()["index"], 2, "nothing was added");
+    lab.run(&["log", "proof", text(&dir), "0"]).refused(code::USAGE);
+}
+
 #[test]
 fn a_log_whose_disk_is_full_acknowledges_nothing_more_and_ends() {
     let lab = Lab::new();

@@ -64,8 +64,11 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
     let bytes = read_entry(&args.file, limit)?;
     let (added, reader) = match args.log.folder() {
         Some(folder) => {
-            let added = add_here(folder, args, bytes, site)?;
-            (added, Reader::open(&args.log, site)?)
+            let mut local = open_here(folder, args, site)?;
+            // Whose word counts is settled before anything is added.
+            let own = local.log.key().verifier().clone();
+            let reader = Reader::knowing(&args.log, || Ok(own), site)?;
+            (add_here(&mut local, args, bytes, site)?, reader)
         }
         None if bucket_url(Path::new(&args.log.log))?.is_some() => {
             let what = "entries of a log in a bucket come in through a process that serves it";
@@ -115,15 +118,19 @@ pub(super) fn read_entry(path: &Path, limit: usize) -> Result<Vec<u8>, CliError>
     Ok(bytes)
 }
 
-/// Adds to a log of this machine, and publishes.
-fn add_here(folder: &Path, args: &AddArgs, bytes: Vec<u8>, site: &Site) -> Result<Added, CliError> {
+/// Opens a log of this machine.
+fn open_here(folder: &Path, args: &AddArgs, site: &Site) -> Result<LocalLog, CliError> {
     let first = if args.role.is_some() { Admit::Metadata } else { Admit::Any };
-    let mut local = LocalLog::open(folder, &args.local, None, first, site).map_err(|error| {
+    LocalLog::open(folder, &args.local, None, first, site).map_err(|error| {
         if error.code == code::LOG_WRITER_CONFLICT {
             return error.fix("a server has the log open: name its URL instead of the folder");
         }
         error
-    })?;
+    })
+}
+
+/// Adds to a log of this machine, and publishes.
+fn add_here(local: &mut LocalLog, args: &AddArgs, bytes: Vec<u8>, site: &Site) -> Result<Added, CliError> {
     let takes_anything = local.takes_anything();
     let added = match (&args.role, &mut local.admission) {
         (Some(role), Some(admission)) => {

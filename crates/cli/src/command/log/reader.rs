@@ -98,10 +98,19 @@ impl Inclusion {
 
 impl Reader {
     pub(super) fn open(args: &LogArgs, site: &Site) -> Result<Self, CliError> {
+        Self::knowing(args, || kept_key(&args.log), site)
+    }
+
+    /// The same for whoever has the log's `own` key, which is believed where no other and no policy is named.
+    pub(super) fn knowing(
+        args: &LogArgs,
+        own: impl FnOnce() -> Result<VerifierKey, CliError>,
+        site: &Site,
+    ) -> Result<Self, CliError> {
         let belief = match (&args.vkey, &args.policy) {
             (Some(text), _) => Belief::Keys(vec![vkey(text)?]),
             (None, Some(path)) => Belief::Policy(read_policy(path)?),
-            (None, None) => Belief::Keys(vec![kept_key(&args.log)?]),
+            (None, None) => Belief::Keys(vec![own()?]),
         };
         Ok(Self { place: escape(&args.log), source: source(&args.log)?, belief, now: site.now })
     }
