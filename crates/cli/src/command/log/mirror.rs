@@ -43,10 +43,7 @@ pub(crate) struct MirrorArgs {
     dest: PathBuf,
     #[command(flatten)]
     belief: BeliefArgs,
-    /// Look once and end; this is the default
-    #[arg(long, conflicts_with = "follow")]
-    once: bool,
-    /// Look again and again, with so many seconds in between
+    /// Look again and again, with so many seconds in between [default: look once and end]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     follow: Option<u64>,
     /// Files to fetch at once
@@ -196,7 +193,7 @@ pub(crate) fn run(args: &MirrorArgs, site: &Site) -> Result<ExitCode, CliError> 
     loop {
         match look(&mut mirror, &*source, &belief, args.parallel, site::now()?) {
             Ok(done) if site.out.is_json() => {
-                site.out.raw(&format!("{}\n", json!(done)))?;
+                site.out.json_line(&json!(done))?;
             }
             Ok(done) if done.size > done.from => site.out.report(&done)?,
             Ok(_) => {}
