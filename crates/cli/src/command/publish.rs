@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use countersign_crypto::PublicKey;
+use countersign_keys::KeyDir;
 use countersign_keys::lifecycle::{Mark, MarkKind};
-use countersign_keys::{KeyDir, KeysError};
 use countersign_publish::Proposal;
 use countersign_publish::proposal::{Intent, RevokeReason};
 use serde::Serialize;
@@ -38,9 +37,9 @@ struct Done {
     proposal: String,
     kind: &'static str,
     what: String,
-    /// The key of this folder that signs nothing more from now on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_key: Option<String>,
+    /// The keys of this folder that sign nothing more from now on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ended_keys: Vec<String>,
     #[serde(flatten)]
     published: Published,
 }
@@ -49,9 +48,8 @@ impl Report for Done {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("published {}", self.what)];
         lines.extend(self.published.lines());
-        if let Some(key) = &self.ended_key {
-            lines.push(format!("note      the key {key} in this folder signs nothing more"));
-        }
+        let note = |key| format!("note      the key {key} in this folder signs nothing more");
+        lines.extend(self.ended_keys.iter().map(note));
         lines
     }
 }
@@ -63,34 +61,39 @@ pub(crate) fn run(args: &PublishArgs, site: &Site) -> Result<ExitCode, CliError>
     let done = publishing::publish(&args.repo, keys, &mut passphrases, site, |publisher| {
         publisher.publish_proposal(&proposal)
     })?;
-    // It is published whatever becomes of the mark, which only keeps this folder's hands off the key.
-    let ended_key = end_key(keys, &proposal, site).unwrap_or_else(|error| {
-        site.out.warn(&format!("the old key could not be marked as ended: {error}"));
-        None
+    // It is published whatever becomes of the marks, which only keep this folder's hands off the keys.
+    let ended_keys = end_keys(keys, &proposal, site).unwrap_or_else(|error| {
+        site.out.warn(&format!("a key that ended could not be marked as ended: {}", error.what));
+        Vec::new()
     });
     site.out.report(&Done {
         ok: true,
         proposal: proposal.path().display().to_string(),
         kind: proposal.intent().kind(),
         what: proposal.intent().describe(),
-        ended_key,
+        ended_keys,
         published: Published::new(&done),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Marks the key that was rotated or revoked, if it is in this folder.
-fn end_key(keys: &Path, proposal: &Proposal, site: &Site) -> Result<Option<String>, KeysError> {
-    let (key, kind): (&PublicKey, _) = match proposal.intent() {
-        Intent::Rotate(rotate) => (&rotate.from, MarkKind::Retired),
+/// Marks the key that was rotated or revoked and the second one that went with it, as far as they are in this folder.
+fn end_keys(keys: &Path, proposal: &Proposal, site: &Site) -> Result<Vec<String>, CliError> {
+    let kind = match proposal.intent() {
+        Intent::Rotate(_) => MarkKind::Retired,
         Intent::Revoke(revoke) => match revoke.reason {
-            RevokeReason::Retired => (&revoke.key, MarkKind::Retired),
-            RevokeReason::Compromised | RevokeReason::Lost => (&revoke.key, MarkKind::Revoked),
+            RevokeReason::Retired => MarkKind::Retired,
+            RevokeReason::Compromised | RevokeReason::Lost => MarkKind::Revoked,
         },
-        _ => return Ok(None),
+        _ => return Ok(Vec::new()),
     };
     let dir = KeyDir::open(keys)?;
-    let Some(info) = dir.find_public(key)? else { return Ok(None) };
-    dir.mark(&info, &Mark { kind, at: site.now, why: proposal.intent().describe() })?;
-    Ok(Some(info.name.to_string()))
+    let mut ended = Vec::new();
+    for info in dir.list()? {
+        if proposal.ends(&info.public)? {
+            dir.mark(&info, &Mark { kind, at: site.now, why: proposal.intent().describe() })?;
+            ended.push(info.name.to_string());
+        }
+    }
+    Ok(ended)
 }

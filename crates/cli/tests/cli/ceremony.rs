@@ -288,7 +288,7 @@ fn a_key_is_rotated_by_its_name() {
         }
     }
     let published = team.run(&["publish", "repo", proposal, "--keys", "bob"]).ok().json();
-    assert_eq!(published["ended_key"], "bob");
+    assert_eq!(published["ended_keys"], serde_json::json!(["bob"]));
     let listed = team.run(&["key", "show", "bob", "--keys", "bob"]).ok().json();
     assert_eq!(listed["state"], "retired");
     let release = team.release("1.1.0");
@@ -298,6 +298,51 @@ fn a_key_is_rotated_by_its_name() {
     team.publish(&release).ok();
     team.node("update").ok();
     assert_eq!(team.lab.installed(), "node 1.1.0\n");
+}
+
+/// Whoever had one key of a hybrid pair may have the other: both end, in the metadata and in the folder that has them.
+#[test]
+fn both_keys_of_a_revoked_pair_end() {
+    let team = Team::new(&[]);
+    let dan = team.path("dan");
+    let new = ["key", "new", "dan", "--keys", &dan, "--stage", "release", "--product", "node"];
+    team.run(&[&new[..], &["--holder", "dan", "--unencrypted", "--pair", "ml-dsa-44"]].concat()).ok();
+    let (carol, public) = (team.public("carol", "carol"), team.public("dan", "dan"));
+    let joins = team.propose(&["rotate", "repo", &carol, "--to", &public, "--out", "joins"]);
+    team.sign(&joins, "keys", &["root-1", "root-2"]);
+    team.publish(&joins).ok();
+    team.key("eve", "eve", "release");
+    let eve = team.public("eve", "eve");
+    let revoke =
+        ["revoke", "repo", &public, "--reason", "compromised", "--replacement", &eve, "--out", "out"];
+    let revoked = team.propose(&revoke);
+    let summary = fs::read_to_string(team.lab.path(&revoked).join("summary.txt")).unwrap();
+    assert!(summary.contains("ends the second key ") && !summary.contains("one key only"), "{summary}");
+    team.sign(&revoked, "keys", &["root-1", "root-2"]);
+    // Published from a folder that has both.
+    for file in fs::read_dir(&dan).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
+        fs::copy(&file, team.lab.path("keys").join(file.file_name().unwrap())).unwrap();
+    }
+    let published = team.publish(&revoked).ok().json();
+    assert_eq!(published["ended_keys"], serde_json::json!(["dan", "dan-pq"]));
+    let second = team.run(&["key", "show", "dan-pq", "--keys", "keys"]).ok().json();
+    assert_eq!(second["state"], "revoked");
+    let public = fs::read(team.public("dan", "dan-pq")).unwrap();
+    let second: serde_json::Value = serde_json::from_slice(&public).unwrap();
+    let (first, second) = (public_text(&eve), second["public"].as_str().unwrap().to_owned());
+    for signer in [format!("zed={first}+{second}"), format!("zed={second}")] {
+        let product = ["product", "repo", "other", "--threshold", "1", "--signer", &signer];
+        team.try_propose(&product).refused(code::KEY_REVOKED);
+    }
+    // The twin: without it.
+    let signer = format!("zed={first}");
+    team.propose(&["product", "repo", "other", "--threshold", "1", "--signer", &signer]);
+}
+
+/// The public key in a `.pub` file.
+fn public_text(path: &str) -> String {
+    let document: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    document["public"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -43,9 +43,9 @@ use countersign_crypto::{PublicKey, sha256};
 use countersign_store::{Disk, RealDisk};
 use countersign_tuf::editor::Draft;
 use countersign_tuf::limits::MAX_TARGETS_BYTES;
-use countersign_tuf::metadata::{ROOT, SNAPSHOT, TARGETS};
+use countersign_tuf::metadata::{ROOT, SNAPSHOT, TARGETS, key_id};
 use countersign_tuf::{Role as _, Root, Targets};
-use countersign_verify::MAX_CLOCK_SKEW_SECONDS;
+use countersign_verify::{MAX_CLOCK_SKEW_SECONDS, extension};
 
 use self::approval::{Approval, MAX_APPROVAL_BYTES};
 use self::authority::{Authority, parsed};
@@ -57,6 +57,7 @@ use crate::error::{GET_IT_AGAIN, PublishError};
 use crate::expiry::Expiries;
 use crate::layout::{Layout, proof_path};
 use crate::staging::digest_file;
+use crate::trust;
 
 pub use approval::BadApproval;
 pub use authority::{GroupStatus, Person, RoleStatus};
@@ -228,6 +229,28 @@ impl Proposal {
     pub fn has_say(&self, key: &PublicKey) -> Result<bool, PublishError> {
         let authority = Authority::new(&self.old, &self.drafts)?;
         Ok(self.drafts.iter().any(|draft| authority.keyid(draft.role(), key).is_some()))
+    }
+
+    /// Whether it ends this key for good: the key is rotated or revoked, or was the second one of a key that is.
+    ///
+    /// # Errors
+    /// None for a proposal that was opened.
+    pub fn ends(&self, key: &PublicKey) -> Result<bool, PublishError> {
+        let keyid = key_id(key);
+        for draft in &self.drafts {
+            let ended = match draft.role() {
+                ROOT => extension::ended(ROOT, &parsed::<Root>(draft)?, &keyid).map(|why| why.is_some()),
+                TARGETS => {
+                    extension::ended(TARGETS, &parsed::<Targets>(draft)?, &keyid).map(|why| why.is_some())
+                }
+                _ => continue,
+            };
+            if ended.map_err(PublishError::Extension)? {
+                // What had ended before is not ended by this.
+                return Ok(trust::check_not_ended(&self.old, key).is_ok());
+            }
+        }
+        Ok(false)
     }
 
     /// What it changes, computed from the old and the new metadata.
