@@ -24,7 +24,7 @@ usage: cargo xtask <chore>
   test           everything that must pass before a change lands
   peers          install the programs that the interop tests run against
   bench [-n N]   measure the budgets (N runs each, default 11)
-  bench log [--quick]
+  bench log [--quick | --only SECTION]
                  measure the log, the witness and Rekor v2 beside other people's
   fuzz [TARGET [SECONDS]]
                  run the fuzz targets whose name contains TARGET (default all, 60 seconds each)";
@@ -43,8 +43,9 @@ fn main() -> ExitCode {
             Ok(runs) if runs > 0 => bench::run(&root, runs),
             _ => usage(),
         },
-        ["bench", "log"] => bench::run_log(&root, bench::Extent::Full),
-        ["bench", "log", "--quick"] => bench::run_log(&root, bench::Extent::Quick),
+        ["bench", "log"] => bench::run_log(&root, bench::Extent::Full, None),
+        ["bench", "log", "--quick"] => bench::run_log(&root, bench::Extent::Quick, None),
+        ["bench", "log", "--only", section] => bench::run_log(&root, bench::Extent::Full, Some(section)),
         ["fuzz"] => fuzz::run(&root, "", fuzz::DEFAULT_SECONDS),
         ["fuzz", target] => fuzz::run(&root, target, fuzz::DEFAULT_SECONDS),
         ["fuzz", target, seconds] => match seconds.parse() {
