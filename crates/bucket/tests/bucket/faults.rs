@@ -249,8 +249,8 @@ fn l19_c_writers_of_a_cell_over_a_bad_network_are_never_both_right() {
 /// A server that says something after each request, the listings' tokens.
 fn lister(tokens: &'static [&'static str]) -> (String, std::sync::Arc<AtomicUsize>) {
     use std::io::{Read as _, Write as _};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
     let asked = std::sync::Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     std::thread::spawn(move || {
