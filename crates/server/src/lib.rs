@@ -10,7 +10,9 @@
 //! symbolic links, serves dotfiles, and knows nothing of which of our files may be cached.
 #![forbid(unsafe_code)]
 
+mod body;
 mod file;
+mod limit;
 mod listen;
 mod log;
 mod metrics;

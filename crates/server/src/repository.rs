@@ -134,6 +134,21 @@ pub(crate) fn not_found() -> Response {
     plain(StatusCode::NOT_FOUND, &[])
 }
 
+/// Whether a method asks for nothing but an answer.
+pub(crate) fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// An answer that no cache keeps.
+pub(crate) fn fresh(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, axum::http::HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
+    response
+}
+
 /// A status with its name as text.
 pub(crate) fn plain(status: StatusCode, headers: &[(HeaderName, &'static str)]) -> Response {
     let mut response = Response::new(Body::from(format!("{status}\n")));

@@ -7,38 +7,34 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
-use countersign_base::{Sha256Digest, Timestamp};
-use countersign_log::witness::{Rate, Rates, SECONDS};
+use countersign_base::Sha256Digest;
+use countersign_log::witness::{Rate, SECONDS};
 use countersign_log::{Witness, WitnessError};
 use countersign_tlog::witness::MAX_REQUEST_BYTES;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ServeError;
+use crate::body::{Budget, Unread};
+use crate::limit::Limit;
 use crate::listen::{
     Hangup, Listening, MAX_BLOCKING_THREADS, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, StopHandle, Until,
     run_in, stop,
 };
 use crate::metrics::{Page, Statuses};
-use crate::places::{Address, Peer, Places};
-use crate::repository::{not_found, plain};
+use crate::places::Places;
+use crate::repository::{fresh, is_read, not_found, plain};
 
 /// Reads the clock: a witness says when it cosigned, so this is asked once for each request.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub use countersign_log::pipeline::Clock;
 
 /// Hears of each failure of the witness itself. Whoever asked is told nothing but that there was one.
 pub type OnFailure = Arc<dyn Fn(&WitnessError) + Send + Sync>;
 
-/// Addresses whose allowances are remembered.
-const MAX_ADDRESSES: usize = 65_536;
-/// Requests up to this length need no permit: there are as many as connections, and those are counted.
-const SMALL_BYTES: usize = 64 * 1024;
-/// Longer requests that are received or judged at once.
-const MAX_LARGE: usize = 16;
+/// Memory for large requests.
+const REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
 /// A witness and how it is served.
 pub struct WitnessService {
@@ -85,9 +81,8 @@ struct Site {
     witness: Arc<Witness>,
     clock: Clock,
     on_failure: OnFailure,
-    address_rate: Option<Rate>,
-    rates: Mutex<Rates<Address>>,
-    large: Arc<Semaphore>,
+    limit: Limit,
+    budget: Budget,
     places: Arc<Places>,
     statuses: Statuses,
     /// Taken by the failure that ends the server.
@@ -105,9 +100,8 @@ pub fn serve_witness(service: WitnessService, listening: Listening, until: Until
         witness: service.witness,
         clock: service.clock,
         on_failure: service.on_failure,
-        address_rate: service.address_rate,
-        rates: Mutex::default(),
-        large: Arc::new(Semaphore::new(MAX_LARGE)),
+        limit: Limit::new(service.address_rate),
+        budget: Budget::new(REQUEST_BYTES),
         places: Arc::clone(&places),
         statuses: Statuses::default(),
         failed: Mutex::new((Some(failed), None)),
@@ -125,7 +119,7 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     if request.uri().path() == "/metrics" {
         return metrics(&site, request.method());
     }
-    let response = match site.count(&request) {
+    let response = match site.limit.count(&request, (site.clock)()) {
         Ok(()) => route(&site, request).await,
         Err(seconds) => too_often(seconds),
     };
@@ -147,7 +141,7 @@ async fn route(site: &Arc<Site>, request: Request) -> Response {
     // On a thread that may block: the first one makes durable what was found at the start.
     let this = Arc::clone(site);
     match tokio::task::spawn_blocking(move || this.witness.latest(&origin_hash)).await {
-        Ok(Ok(Some(note))) => text(StatusCode::OK, "text/plain; charset=utf-8", note),
+        Ok(Ok(Some(note))) => fresh(StatusCode::OK, "text/plain; charset=utf-8", note),
         Ok(Ok(None)) => not_found(),
         Ok(Err(error)) => {
             site.fail(error);
@@ -158,13 +152,11 @@ async fn route(site: &Arc<Site>, request: Request) -> Response {
 }
 
 async fn add_checkpoint(site: &Arc<Site>, request: Request) -> Result<Response, Response> {
-    let (body, permit) = receive(site, request).await?;
+    let (head, body) = request.into_parts();
+    let body = site.budget.read(&head.headers, body, MAX_REQUEST_BYTES).await.map_err(unread)?;
     // On a thread that may block: the witness syncs its state to disk before it answers.
     let this = Arc::clone(site);
-    let task = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        this.witness.answer(&body, (this.clock)())
-    });
+    let task = tokio::task::spawn_blocking(move || this.witness.answer(&body.bytes, (this.clock)()));
     let answer = match task.await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
@@ -174,7 +166,7 @@ async fn add_checkpoint(site: &Arc<Site>, request: Request) -> Result<Response, 
         Err(_) => return Err(failed()),
     };
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = text(status, answer.content_type, answer.body);
+    let mut response = fresh(status, answer.content_type, answer.body);
     if let Some(seconds) = answer.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -184,47 +176,18 @@ async fn add_checkpoint(site: &Arc<Site>, request: Request) -> Result<Response, 
 /// What a stranger is told of a failure of our own.
 fn failed() -> Response {
     let said = b"the witness cannot work at present\n".to_vec();
-    text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", said)
+    fresh(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", said)
 }
 
-/// The body, and the permit that a long one needs. One that says that it is too long is refused unread.
-async fn receive(site: &Site, request: Request) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Response> {
-    let too_large = || plain(StatusCode::PAYLOAD_TOO_LARGE, &[]);
-    let length = request.headers().get(CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    // Without a length, as much may come as is taken.
-    let expected = length.unwrap_or(MAX_REQUEST_BYTES);
-    if expected > MAX_REQUEST_BYTES {
-        return Err(too_large());
+/// What a stranger is told whose request was not read.
+fn unread(why: Unread) -> Response {
+    match why {
+        Unread::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, &[]),
+        Unread::NoMemory => plain(StatusCode::SERVICE_UNAVAILABLE, &[(RETRY_AFTER, "1")]),
     }
-    let permit = if expected <= SMALL_BYTES {
-        None
-    } else {
-        let busy = |_| plain(StatusCode::SERVICE_UNAVAILABLE, &[(RETRY_AFTER, "1")]);
-        Some(Arc::clone(&site.large).try_acquire_owned().map_err(busy)?)
-    };
-    // Also an error of the connection, which nobody reads the answer of.
-    let body = to_bytes(request.into_body(), MAX_REQUEST_BYTES).await.map_err(|_| too_large())?;
-    Ok((body, permit))
 }
 
 impl Site {
-    /// Counts a request, or says in how many seconds its address may ask again.
-    fn count(&self, request: &Request) -> Result<(), u64> {
-        let peer = request.extensions().get::<ConnectInfo<Peer>>();
-        let (Some(rate), Some(ConnectInfo(peer))) = (self.address_rate, peer) else { return Ok(()) };
-        let now = (self.clock)();
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        if rates.len() >= MAX_ADDRESSES {
-            rates.forget_idle(rate, now);
-            if rates.len() >= MAX_ADDRESSES {
-                // So many addresses at once are a crowd; who is known already goes on.
-                return if rates.knows(&peer.address) { rates.take(peer.address, rate, now) } else { Err(1) };
-            }
-        }
-        rates.take(peer.address, rate, now)
-    }
-
     /// Tells a failure, and ends the server if it is final.
     fn fail(&self, error: WitnessError) {
         if !error.is_final() {
@@ -272,10 +235,6 @@ fn metrics(site: &Site, method: &Method) -> Response {
     page.into_response()
 }
 
-fn is_read(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
-}
-
 /// The SHA-256 in `/<64 lower-case hex digits>/checkpoint`.
 fn origin_hash(path: &str) -> Option<Sha256Digest> {
     let hash = path.strip_prefix('/')?.strip_suffix("/checkpoint")?;
@@ -285,15 +244,5 @@ fn origin_hash(path: &str) -> Option<Sha256Digest> {
 fn too_often(seconds: u64) -> Response {
     let mut response = plain(StatusCode::TOO_MANY_REQUESTS, &[]);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    response
-}
-
-/// An answer that no cache keeps.
-fn text(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -1,13 +1,15 @@
 //! What a submitter is told: an answer, or a refusal with its code, status and when to come back.
 
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use countersign_attest::RekorError;
 use countersign_base::code::{self, Class, Code, Explain};
 use countersign_log::LogError;
 use serde_json::json;
+
+use crate::body::Unread;
+use crate::repository::fresh;
 
 /// After how many seconds a submitter that could not be served may try again.
 const RETRY_SECONDS: u64 = 1;
@@ -35,6 +37,14 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, code::LOG_ENTRY_TOO_LARGE, message)
     }
 
+    /// The body, of which `limit` bytes are taken, was not read.
+    pub(crate) fn unread(why: Unread, limit: usize) -> Self {
+        match why {
+            Unread::TooLarge => Self::too_large(limit),
+            Unread::NoMemory => Self::no_memory(),
+        }
+    }
+
     /// More work is waiting than is done in a moment.
     pub(crate) fn busy() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::LOG_BUSY, "the log is busy; try again")
@@ -47,7 +57,7 @@ impl Refusal {
     }
 
     /// As many large bodies are being read as there is memory for.
-    pub(crate) fn no_memory() -> Self {
+    fn no_memory() -> Self {
         let message = "too many large bodies are being sent at once; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_LIMIT, message)
     }
@@ -180,16 +190,6 @@ fn status(code: Code) -> StatusCode {
     } else {
         StatusCode::BAD_REQUEST
     }
-}
-
-/// An answer that no cache keeps.
-pub(crate) fn fresh(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// A document in JSON.

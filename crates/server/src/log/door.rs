@@ -12,9 +12,9 @@ use countersign_tuf::limits::{MAX_ROLE_NAME_BYTES, MAX_TARGETS_BYTES};
 use serde_json::json;
 
 use super::front::Front;
-use super::{Admits, Line, Refusal, Site, fresh, json_document, line};
+use super::{Admits, Line, Refusal, Site, json_document, line};
 use crate::rekor;
-use crate::repository::plain;
+use crate::repository::{fresh, plain};
 
 /// Where entries come in.
 pub(super) enum Door {
@@ -63,7 +63,7 @@ impl Door {
         let passed_on = site.front.as_ref().is_some_and(|front| front.has_passed_on(&request));
         // Counted where it came in.
         if !passed_on {
-            site.limit.count(&request, (site.clock)())?;
+            site.limit.count(&request, (site.clock)()).map_err(Refusal::too_often)?;
         }
         let Some(line) = site.line.get() else {
             // Whoever passed this on has seen another leader: none is passed on twice.
@@ -90,7 +90,7 @@ impl Door {
         // Where nobody is to be asked, that is said at once.
         front.leader()?;
         let (head, body) = request.into_parts();
-        let body = site.budget.read(&head.headers, body, limit).await?;
+        let body = site.read(&head.headers, body, limit).await?;
         // Only now: who sends slowly keeps no turn from others.
         front.forward(front.turn()?, path, body).await
     }
@@ -98,7 +98,7 @@ impl Door {
 
 async fn add(site: &Site, line: &Line, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    let body = site.budget.read(&head.headers, body, MAX_ENTRY_BYTES).await?;
+    let body = site.read(&head.headers, body, MAX_ENTRY_BYTES).await?;
     if body.bytes.is_empty() {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, code::LOG_ENTRY_MALFORMED, "the entry is empty"));
     }
@@ -116,7 +116,7 @@ fn decoded(role: &str) -> Result<String, Refusal> {
 async fn metadata(site: &Site, line: &Line, role: &str, request: Request) -> Result<Response, Refusal> {
     let role = decoded(role)?;
     let (head, body) = request.into_parts();
-    let body = site.budget.read(&head.headers, body, MAX_TARGETS_BYTES).await?;
+    let body = site.read(&head.headers, body, MAX_TARGETS_BYTES).await?;
     let submission = Submission { role, bytes: body.bytes.to_vec() };
     let admitted = line.admit(submission).await?;
     let leaf = rekor::base64(&admitted.leaf);

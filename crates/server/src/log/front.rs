@@ -17,9 +17,10 @@ use countersign_crypto::sha256;
 use countersign_log::Seen;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answer::{Refusal, fresh};
-use super::body::Held;
+use super::answer::Refusal;
 use super::told::{LogEvent, Tell};
+use crate::body::Held;
+use crate::repository::fresh;
 
 /// Submissions passed on at once; others are told to come back.
 pub(super) const MAX_FORWARDS: usize = 64;

@@ -15,11 +15,9 @@
 //! None goes back: what has lost the lead ends.
 
 mod answer;
-mod body;
 mod door;
 mod front;
 mod lead;
-mod limit;
 mod line;
 mod metrics;
 mod parts;
@@ -31,24 +29,26 @@ mod told;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use countersign_log::{Log, LogError};
 use countersign_store::Dir;
 use countersign_tlog::VerifierKey;
 
 use crate::ServeError;
+use crate::body::{Budget, Held};
+use crate::limit::Limit;
 use crate::listen::{Listening, MAX_BLOCKING_THREADS, Until, run_in, stop};
 use crate::places::Places;
 use crate::rekor;
+use crate::repository::is_read;
 use crate::witness::Clock;
-pub(crate) use answer::{Refusal, fresh, json_document};
-pub(crate) use body::Budget;
+pub(crate) use answer::{Refusal, json_document};
 use door::Door;
 use front::Front;
 use lead::Ending;
-use limit::Limit;
 pub(crate) use line::Line;
 use metrics::Answers;
 pub use parts::{Admits, LogParts, LogService, ServeLogError, SharedLogParts};
@@ -62,6 +62,9 @@ const MAX_CONNECTIONS: usize = 1024;
 /// Of them for one address: behind a proxy all have one.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 768;
 
+/// Memory for large bodies.
+const BODY_BYTES: usize = 64 * 1024 * 1024;
+
 /// One log's server.
 pub(crate) struct Site {
     /// The log, if this process leads it.
@@ -69,7 +72,7 @@ pub(crate) struct Site {
     /// For a log that other processes may lead.
     front: Option<Front>,
     pub(crate) key: VerifierKey,
-    pub(crate) budget: Budget,
+    budget: Budget,
     pub(crate) places: Arc<Places>,
     pub(crate) answers: Answers,
     limit: Limit,
@@ -86,7 +89,7 @@ impl Site {
         reads: impl FnOnce(Budget) -> Reads,
         service: &LogService,
     ) -> Self {
-        let budget = Budget::default();
+        let budget = Budget::new(BODY_BYTES);
         Self {
             line: OnceLock::new(),
             front,
@@ -99,6 +102,11 @@ impl Site {
             clock: Arc::clone(&service.clock),
             admits: service.admits,
         }
+    }
+
+    /// Reads the body of a submission, of at most `limit` bytes.
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, limit: usize) -> Result<Held, Refusal> {
+        self.budget.read(headers, body, limit).await.map_err(|why| Refusal::unread(why, limit))
     }
 }
 
@@ -174,8 +182,4 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
     let response = site.reads.answer(&head, path.strip_prefix(rekor::READ_PREFIX).unwrap_or(path)).await;
     site.answers.reads.count(response.status());
     response
-}
-
-fn is_read(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
 }

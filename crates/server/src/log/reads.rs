@@ -28,9 +28,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::body::Budget;
+use super::BODY_BYTES;
 use super::share::{MAX_BUNDLE_BYTES, Share, Shares};
 use crate::ServeError;
+use crate::body::Budget;
 use crate::file::{Opened, open_below, read_chunk};
 use crate::listen::{Listening, Until, run};
 use crate::places::{Address, Peer};
@@ -53,7 +54,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// # Errors
 /// `serve-failed`
 pub fn serve_log_files(public: &Path, listening: Listening, until: Until) -> Result<(), ServeError> {
-    let reads = Reads::folder(public, Budget::default());
+    let reads = Reads::folder(public, Budget::new(BODY_BYTES));
     run(Router::new().fallback(answer).with_state(reads), listening, until)
 }
 
@@ -384,7 +385,7 @@ mod tests {
         for (name, bytes) in &files {
             store.put_if_absent(name, bytes).unwrap();
         }
-        let budget = Budget::default();
+        let budget = Budget::new(BODY_BYTES);
         let here = Reads::folder(folder.path(), budget.clone());
         let there = Reads::objects(Arc::new(store), budget.clone());
         let paths = files.iter().map(|(name, _)| format!("/{name}")).chain(["/tile/0/001".to_owned()]);
@@ -414,7 +415,7 @@ mod tests {
     #[test]
     fn few_large_bundles_are_in_memory_at_once() {
         let store = Arc::new(Large::default());
-        let reads = Reads::objects(Arc::clone(&store) as Arc<dyn Objects>, Budget::default());
+        let reads = Reads::objects(Arc::clone(&store) as Arc<dyn Objects>, Budget::new(BODY_BYTES));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let readers: Vec<_> = (0..40)
@@ -466,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_store_that_does_not_answer_is_not_an_absent_file() {
-        let away = Reads::objects(Arc::new(Away), Budget::default());
+        let away = Reads::objects(Arc::new(Away), Budget::new(BODY_BYTES));
         let (answer, _) = shown(&away, &Method::GET, "/checkpoint", &[]);
         assert_eq!(answer.status, 503);
         assert!(answer.headers.contains(&("cache-control".to_owned(), "no-store".to_owned())), "{answer:?}");

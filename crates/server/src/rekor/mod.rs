@@ -39,7 +39,7 @@ pub(crate) async fn create(
 
 async fn log(site: &Site, line: &Line, request: Request, patience: Duration) -> Result<LogEntry, Refusal> {
     let (head, body) = request.into_parts();
-    let request = site.budget.read(&head.headers, body, MAX_REQUEST_BYTES).await?;
+    let request = site.read(&head.headers, body, MAX_REQUEST_BYTES).await?;
     // A signature is checked off the thread that answers; at most as many at once as that pool has threads.
     let checked = tokio::task::spawn_blocking(move || HashedRekord::admit(&request.bytes)).await;
     let body = checked.map_err(|_| Refusal::stopped())??.into_entry();

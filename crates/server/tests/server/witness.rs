@@ -211,6 +211,30 @@ fn d26_an_oversize_body_is_refused() {
 }
 
 #[test]
+fn d26_who_announces_large_requests_and_sends_none_keeps_no_memory_from_others() {
+    let state = tempfile::tempdir().unwrap();
+    let server = live(state.path());
+    let begin = |length: usize| {
+        let mut stream = server.connect();
+        write!(
+            stream,
+            "POST /add-checkpoint HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        )
+        .unwrap();
+        stream
+    };
+    let idle: Vec<_> = (0..40).map(|_| begin(250_000)).collect();
+    // The server has seen those before it sees this one.
+    let mut large = begin(200_000);
+    large.write_all(&[b'x'; 200_000]).unwrap();
+    let mut answer = String::new();
+    large.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "it is read, and no request: {answer}");
+    drop(idle);
+    server.stop().unwrap();
+}
+
+#[test]
 fn d26_an_address_that_asks_too_often_waits() {
     let state = tempfile::tempdir().unwrap();
     let service = WitnessService::new(Arc::new(open(state.path())), Arc::new(now));

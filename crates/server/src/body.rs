@@ -10,14 +10,10 @@ use axum::http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answer::Refusal;
-
 /// Bodies up to this size need no place: there are as many as connections, and those are counted.
 const SMALL_BYTES: usize = 16 * 1024;
 /// Room that a body has at first.
 const FIRST_BYTES: usize = 4 * 1024;
-/// Memory for larger ones.
-const LARGE_BUDGET_BYTES: usize = 64 * 1024 * 1024;
 const KIB: usize = 1024;
 
 /// The memory for large bodies.
@@ -31,13 +27,21 @@ pub(crate) struct Held {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_BUDGET_BYTES / KIB)))
-    }
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It has more bytes than are taken.
+    TooLarge,
+    /// There is no memory left now.
+    NoMemory,
 }
 
 impl Budget {
+    /// So much.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / KIB)))
+    }
+
     /// Memory for `bytes` bytes, if there is some left now.
     pub(crate) fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes.div_ceil(KIB)).ok()?;
@@ -51,21 +55,21 @@ impl Budget {
         headers: &HeaderMap,
         mut body: Body,
         limit: usize,
-    ) -> Result<Held, Refusal> {
+    ) -> Result<Held, Unread> {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         // Without a length, as much may come as is taken.
         let expected = match length {
             Some(length) => usize::try_from(length).ok().filter(|length| *length <= limit),
             None => Some(limit),
         }
-        .ok_or_else(|| Refusal::too_large(limit))?;
+        .ok_or(Unread::TooLarge)?;
         let (mut bytes, mut place) = (Vec::new(), None);
         while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
             // An error is the connection's, and nobody reads the answer.
-            let frame = frame.map_err(|_| Refusal::too_large(limit))?;
+            let frame = frame.map_err(|_| Unread::TooLarge)?;
             let Some(more) = frame.data_ref() else { continue };
             if more.len() > expected - bytes.len() {
-                return Err(Refusal::too_large(limit));
+                return Err(Unread::TooLarge);
             }
             self.grow(&mut bytes, more.len(), expected, &mut place)?;
             bytes.extend_from_slice(more);
@@ -80,7 +84,7 @@ impl Budget {
         more: usize,
         expected: usize,
         place: &mut Option<OwnedSemaphorePermit>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Unread> {
         let needed = bytes.len() + more;
         if needed <= bytes.capacity() {
             return Ok(());
@@ -88,7 +92,7 @@ impl Budget {
         let room = needed.max(2 * bytes.capacity()).max(FIRST_BYTES).min(expected);
         if room > SMALL_BYTES {
             let held = place.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * KIB;
-            let taken = self.take(room.saturating_sub(held)).ok_or_else(Refusal::no_memory)?;
+            let taken = self.take(room.saturating_sub(held)).ok_or(Unread::NoMemory)?;
             match place {
                 Some(place) => place.merge(taken),
                 None => *place = Some(taken),
@@ -107,13 +111,15 @@ mod tests {
 
     use super::*;
 
+    const BYTES: usize = 64 * 1024 * 1024;
+
     #[test]
     fn memory_is_given_once_and_comes_back() {
-        let budget = Budget::default();
-        let held = budget.take(LARGE_BUDGET_BYTES).unwrap();
+        let budget = Budget::new(BYTES);
+        let held = budget.take(BYTES).unwrap();
         assert!(budget.take(1).is_none());
         drop(held);
-        assert!(budget.take(LARGE_BUDGET_BYTES).is_some());
+        assert!(budget.take(BYTES).is_some());
         assert!(budget.take(usize::MAX).is_none());
     }
 
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn who_announces_much_and_sends_little_takes_no_memory() {
-        let budget = Budget::default();
+        let budget = Budget::new(BYTES);
         let (much, none) = (announced(LIMIT), HeaderMap::new());
         let idle =
             |headers| Box::pin(budget.read(headers, Body::new(Sent { left: 9_000, ends: false }), LIMIT));
@@ -163,7 +169,7 @@ mod tests {
         for one in &mut idle {
             assert!(poll(one.as_mut()).is_pending());
         }
-        assert_eq!(budget.0.available_permits(), LARGE_BUDGET_BYTES / KIB);
+        assert_eq!(budget.0.available_permits(), BYTES / KIB);
         // Who has sent much has what that takes, and what is left is for others; then no more.
         let mut senders = Vec::new();
         loop {
@@ -171,17 +177,17 @@ mod tests {
             let mut sender = Box::pin(budget.read(&much, Body::new(sent), LIMIT));
             match poll(sender.as_mut()) {
                 Poll::Pending => senders.push(sender),
-                Poll::Ready(outcome) => break assert_eq!(outcome.unwrap_err(), Refusal::no_memory()),
+                Poll::Ready(outcome) => break assert_eq!(outcome.unwrap_err(), Unread::NoMemory),
             }
         }
-        assert_eq!(senders.len(), LARGE_BUDGET_BYTES / LIMIT);
+        assert_eq!(senders.len(), BYTES / LIMIT);
         drop(senders);
-        assert_eq!(budget.0.available_permits(), LARGE_BUDGET_BYTES / KIB);
+        assert_eq!(budget.0.available_permits(), BYTES / KIB);
     }
 
     #[test]
     fn a_body_is_read_whole_and_no_longer_than_it_may_be() {
-        let budget = Budget::default();
+        let budget = Budget::new(BYTES);
         let read = |headers: &HeaderMap, left| {
             let mut read = Box::pin(budget.read(headers, Body::new(Sent { left, ends: true }), 100_000));
             match poll(read.as_mut()) {
@@ -194,10 +200,10 @@ mod tests {
             assert_eq!(read(&none, length), Ok(length));
             assert_eq!(read(&announced(length), length), Ok(length));
         }
-        let too_large = Err(Refusal::too_large(100_000));
+        let too_large = Err(Unread::TooLarge);
         assert_eq!(read(&none, 100_001), too_large);
         assert_eq!(read(&announced(100_001), 0), too_large);
         assert_eq!(read(&announced(5), 6), too_large);
-        assert_eq!(budget.0.available_permits(), LARGE_BUDGET_BYTES / KIB);
+        assert_eq!(budget.0.available_permits(), BYTES / KIB);
     }
 }

@@ -1,4 +1,4 @@
-//! How much one address may submit, where the operator has set a bound.
+//! How often one address may ask, where the operator has set a bound.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,6 @@ use axum::extract::{ConnectInfo, Request};
 use countersign_base::Timestamp;
 use countersign_log::witness::{Rate, Rates};
 
-use super::answer::Refusal;
 use crate::places::{Address, Peer};
 
 /// Addresses whose allowances are remembered.
@@ -24,8 +23,8 @@ impl Limit {
         Self { rate, rates: Mutex::default() }
     }
 
-    /// Counts a submission, or says when its address may send again.
-    pub(crate) fn count(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
+    /// Counts a request, or says in how many seconds its address may ask again.
+    pub(crate) fn count(&self, request: &Request, now: Timestamp) -> Result<(), u64> {
         let peer = request.extensions().get::<ConnectInfo<Peer>>();
         let (Some(rate), Some(ConnectInfo(peer))) = (self.rate, peer) else { return Ok(()) };
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,9 +32,9 @@ impl Limit {
             rates.forget_idle(rate, now);
             // So many addresses at once are a crowd; who is known already goes on.
             if rates.len() >= MAX_ADDRESSES && !rates.knows(&peer.address) {
-                return Err(Refusal::too_often(1));
+                return Err(1);
             }
         }
-        rates.take(peer.address, rate, now).map_err(Refusal::too_often)
+        rates.take(peer.address, rate, now)
     }
 }
