@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::lab::first_release;
 use crate::log::Live;
 use crate::log_rekor::record;
-use crate::members::{Load, ORIGIN, PLACE, Place, Running, Told};
+use crate::members::{BUCKET, Load, ORIGIN, PLACE, Place, Running, Told};
 
 /// A process that does not start, and what it says.
 #[track_caller]
@@ -105,11 +105,15 @@ fn a_front_end_passes_on_what_it_is_sent() {
     let large = front.connect().try_send("POST", "/add", "", &[7; 65_536]).unwrap();
     assert_eq!(refusal(large), code(413, code::LOG_ENTRY_TOO_LARGE));
     // One hop: what was passed on is not passed on again.
-    let marked = http.send("POST", "/add", "countersign-forwarded: 1\r\n", b"third");
+    let secret = place.server.bucket(BUCKET).join("log/.countersign/front-ends");
+    let mark = format!("countersign-forwarded: {}\r\n", fs::read_to_string(secret).unwrap());
+    let marked = http.send("POST", "/add", &mark, b"third");
     assert!(marked.header("retry-after").is_some());
     assert_eq!(refusal(marked), code(503, code::LOG_BUSY));
-    let marked = leader.connect().send("POST", "/add", "countersign-forwarded: 1\r\n", b"third");
+    let marked = leader.connect().send("POST", "/add", &mark, b"third");
     assert_eq!(marked.index(), 3);
+    // A mark that somebody made up is none.
+    assert_eq!(http.send("POST", "/add", "countersign-forwarded: 1\r\n", b"third").index(), 3);
     let again = front.connect().post("/add", b"third");
     assert_eq!(again.index(), 3);
     // `log add` knows no difference.
