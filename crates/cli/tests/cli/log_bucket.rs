@@ -1,6 +1,7 @@
 //! `log serve` on a bucket: one process leads, the others serve with it.
 
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +21,15 @@ fn refused(place: &Place, endpoint: &str, more: &[&str], code: Code) -> String {
     assert!(said.starts_with(&format!("error[{code}]: ")), "{said}");
     assert_eq!(status.code(), Some(code.class().exit_status().into()), "{said}");
     said
+}
+
+/// The same command with another place.
+fn elsewhere(place: &Place, other: &str, endpoint: &str, more: &[&str]) -> Command {
+    let told = place.command("127.0.0.1:0", endpoint, more);
+    let mut command = Command::new(told.get_program());
+    command.env_clear().args(told.get_args().map(|arg| if arg == PLACE { other.as_ref() } else { arg }));
+    command.envs(told.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
 }
 
 #[test]
@@ -339,6 +349,27 @@ fn a_bucket_that_lets_two_writers_win_is_refused() {
 }
 
 #[test]
+fn a_mistyped_place_begins_no_second_history() {
+    let Some(place) = Place::new() else { return };
+    let endpoint = place.server.endpoint();
+    let leader = place.member(&[]);
+    leader.leads();
+    let at = |other: &str, more: &[&str]| {
+        let (status, said) = Running::spawn(&mut elsewhere(&place, other, &endpoint, more)).end();
+        assert_eq!(status.code(), Some(2), "{said}");
+        said
+    };
+    let said = at("s3://transparency/lgo", &[]);
+    assert!(said.contains("there is no log in s3://transparency/lgo"), "{said}");
+    let said = at("s3://transparency/lgo", &["--origin", ORIGIN]);
+    assert!(said.contains(PLACE), "{said}");
+    let said = at("s3://transparency/log/a/b", &["--origin", ORIGIN]);
+    assert!(said.contains("inside of s3://transparency/log,"), "{said}");
+    // With the same key at the same place it is one of the log's processes, and need not name it.
+    place.member(&["--origin", ""]).follows(&leader);
+}
+
+#[test]
 fn what_cannot_work_is_told_at_the_start() {
     let Some(place) = Place::new() else { return };
     let endpoint = place.server.endpoint();
@@ -364,10 +395,13 @@ fn what_cannot_work_is_told_at_the_start() {
     place.make_key(other.to_str().unwrap());
     fs::rename(place.lab.path("keys"), place.lab.path("right-keys")).unwrap();
     fs::rename(&other, place.lab.path("keys")).unwrap();
-    refused(&place, &endpoint, &[], code::LOG_KEY_UNKNOWN);
+    let said = refused(&place, &endpoint, &[], code::LOG_KEY_UNKNOWN);
+    assert!(said.contains(&format!("{PLACE} holds the log {ORIGIN} (key ")), "{said}");
+    assert!(said.contains("--keys") && !said.contains("publisher"), "{said}");
     fs::remove_dir_all(place.lab.path("keys")).unwrap();
     let (status, said) = Running::spawn(&mut place.command("127.0.0.1:0", &endpoint, &[])).end();
     assert_eq!(status.code(), Some(2), "{said}");
+    assert!(!said.contains("repository"), "{said}");
     assert!(!place.lab.path("keys").exists(), "no key is made for a log that has one");
     // In a folder these mean nothing.
     let dir = place.lab.path("dir");

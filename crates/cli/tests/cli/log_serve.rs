@@ -82,6 +82,100 @@ fn a_log_keeps_its_key_its_entries_and_its_purpose() {
     lab.run(&[&serve[..], &["--origin", "log.example"]].concat()).refused(code::KEY_PASSPHRASE_MISSING);
 }
 
+/// A second history under the same key is what a typing error must not make.
+#[test]
+fn a_log_is_made_only_where_it_is_asked_for_and_by_a_key_of_its_own() {
+    let lab = Lab::new();
+    let (dir, keys, typo) = (lab.path("log"), lab.path("keys"), lab.path("lgo"));
+    let file = lab.path("note.txt");
+    fs::write(&file, "a note").unwrap();
+    let keyed = ["--keys", text(&keys)];
+    Live::log(&lab, "log", &[&keyed[..], &["--admit", "any"]].concat()).connect().post("/add", b"x").index();
+    let serve = |place, more: &[&str]| {
+        lab.run(&[&["log", "serve", place, "--listen", "127.0.0.1:0"], &keyed[..], more].concat())
+    };
+    let said = serve(text(&typo), &[]).refused(code::USAGE).stdout();
+    assert!(said.contains("there is no log in") && said.contains("--origin"), "{said}");
+    lab.run(&[&["log", "add", text(&typo), text(&file)], &keyed[..]].concat()).refused(code::USAGE);
+    // Asked for, with a key that has a log.
+    let said = serve(text(&typo), &["--origin", "log.example"]).refused(code::USAGE).stdout();
+    assert!(said.contains(text(&dir)) && said.contains("--keys"), "{said}");
+    let key = text(&keys).to_owned() + "/log.key";
+    let direct = ["log", "serve", text(&typo), "--listen", "127.0.0.1:0", "--key", &key];
+    lab.run(&[&direct[..], &["--origin", "log.example"]].concat()).refused(code::USAGE);
+    assert!(!typo.exists(), "nothing is left of it");
+    for place in ["s3:/logs/main", "S3://logs/main", "s3:logs"] {
+        let said = serve(place, &["--origin", "log.example"]).refused(code::USAGE).stdout();
+        assert!(said.contains("s3://logs"), "{said}");
+    }
+    // A log that is moved is the same log.
+    fs::rename(&dir, &typo).unwrap();
+    drop(Live::start(
+        &lab,
+        &[&["log", "serve", text(&typo), "--listen", "127.0.0.1:0"], &keyed[..]].concat(),
+    ));
+    // Where it was signed and is no more, it does not begin again.
+    fs::remove_dir_all(&typo).unwrap();
+    serve(text(&typo), &["--origin", "log.example"]).refused(code::LOG_STORAGE_ROLLBACK);
+}
+
+#[test]
+fn an_origin_that_cannot_be_kept_is_refused_before_anything_is_made() {
+    let lab = Lab::new();
+    let (dir, keys) = (lab.path("log"), lab.path("keys"));
+    let serve = |origin: &str, more: &[&str]| {
+        let args = ["log", "serve", text(&dir), "--keys", text(&keys), "--listen", "127.0.0.1:0", "--origin"];
+        lab.run(&[&args[..], &[origin, "--unencrypted"], more].concat())
+    };
+    let long = "a".repeat(256);
+    for origin in
+        ["https://log.example/", "log.example/", "/log.example", "a log", "log\u{7}", "log+1", "", &long]
+    {
+        let said = serve(origin, &[]).refused(code::USAGE).stdout();
+        assert!(said.contains("--origin log.example"), "{said}");
+    }
+    for origin in ["log.example/one", "Log.example", "log.example:80"] {
+        let said = serve(origin, &["--admit", "rekor"]).refused(code::USAGE).stdout();
+        assert!(said.contains("sigstore"), "{said}");
+    }
+    assert!(!dir.exists() && !keys.exists());
+}
+
+#[test]
+fn a_mirror_is_not_a_log_to_write_to() {
+    let lab = Lab::new();
+    let log = Live::log(&lab, "log", &["--admit", "any"]);
+    log.connect().post("/add", b"x").index();
+    wait_for_size(&mut log.connect(), 1);
+    let mirror = lab.path("mirror");
+    lab.run(&["log", "mirror", &log.url, text(&mirror), "--vkey", &log.vkey]).ok();
+    let serve = ["log", "serve", text(&mirror), "--listen", "127.0.0.1:0", "--origin", "log.example"];
+    let said = lab.run(&[&serve[..], &["--unencrypted"]].concat()).refused(code::USAGE).stdout();
+    assert!(said.contains("is a mirror") && said.contains("countersign serve"), "{said}");
+    assert!(!mirror.join(".countersign/keys").exists());
+}
+
+#[test]
+fn a_log_that_lacks_a_tile_is_repaired_and_one_of_another_key_is_named() {
+    let lab = Lab::new();
+    let log = Live::log(&lab, "log", &["--admit", "any"]);
+    log.connect().post("/add", b"x").index();
+    wait_for_size(&mut log.connect(), 1);
+    assert!(log.terminate().success());
+    drop(Live::log(&lab, "other", &[]));
+    let (dir, other) = (lab.path("log"), lab.path("other"));
+    let serve = ["log", "serve", text(&dir), "--listen", "127.0.0.1:0"];
+    let keys = other.join(".countersign/keys");
+    let said = lab.run(&[&serve[..], &["--keys", text(&keys)]].concat()).refused(code::LOG_KEY_UNKNOWN);
+    let said = said.stdout();
+    assert!(said.contains("holds the log log.example (key ") && said.contains("--keys"), "{said}");
+    fs::remove_file(dir.join("tile/0/000.p/1")).unwrap();
+    let said = lab.run(&serve).refused(code::LOG_STORAGE_ROLLBACK).stdout();
+    assert!(said.contains(&format!("countersign log repair {}", text(&dir))), "{said}");
+    lab.run(&["log", "repair", text(&dir)]).ok();
+    drop(Live::log(&lab, "log", &[]));
+}
+
 #[test]
 fn two_servers_do_not_write_one_log() {
     let lab = Lab::new();

@@ -50,6 +50,8 @@ impl Place {
     pub(crate) fn make_key(&self, keys: &str) {
         let name = format!("elsewhere-{}", self.next.fetch_add(1, Ordering::SeqCst));
         drop(Live::log(&self.lab, &name, &["--keys", keys]));
+        // A key makes one log, and this one was never used.
+        fs::remove_file(format!("{keys}/log.place")).unwrap();
     }
 
     pub(crate) fn keys(&self) -> String {
@@ -90,7 +92,8 @@ impl Place {
     fn run(&self, endpoint: &str, more: &[String]) -> Running {
         let address = free_address();
         let url = format!("http://{address}");
-        let mut all = vec!["--advertise", &url, "--takeover-after", "10", "--admit", "any"];
+        let mut all =
+            vec!["--advertise", &url, "--takeover-after", "10", "--admit", "any", "--origin", ORIGIN];
         // What is asked for counts, and nothing is nothing.
         for pair in more.chunks(2) {
             match all.iter().position(|known| *known == pair[0]) {
@@ -204,6 +207,18 @@ impl Running {
         Self { child, said, listener: Some(listener) }
     }
 
+    /// Waits until it has said a line with all of this; the line.
+    #[track_caller]
+    pub(crate) fn says(&self, words: &[&str]) -> String {
+        let (lines, changed) = &*self.said;
+        let found = |lines: &[String]| {
+            lines.iter().find(|line| words.iter().all(|word| line.contains(word))).cloned()
+        };
+        let lines = changed.wait_timeout_while(lines.lock().unwrap(), PATIENCE, |all| found(all).is_none());
+        let lines = lines.unwrap().0;
+        found(&lines).unwrap_or_else(|| panic!("it does not say {words:?}, but {lines:?}"))
+    }
+
     /// Reads its first two lines; what it said if it has ended instead.
     fn listening(mut self) -> Result<Member, String> {
         let mut out = BufReader::new(self.child.stdout.take().unwrap());
@@ -253,13 +268,7 @@ impl Member {
     /// Waits until it has said a line with all of this; the line.
     #[track_caller]
     pub(crate) fn says(&self, words: &[&str]) -> String {
-        let (lines, changed) = &*self.running.said;
-        let found = |lines: &[String]| {
-            lines.iter().find(|line| words.iter().all(|word| line.contains(word))).cloned()
-        };
-        let lines = changed.wait_timeout_while(lines.lock().unwrap(), PATIENCE, |all| found(all).is_none());
-        let lines = lines.unwrap().0;
-        found(&lines).unwrap_or_else(|| panic!("it does not say {words:?}, but {lines:?}"))
+        self.running.says(words)
     }
 
     /// Waits until it leads; in which epoch.

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use countersign_attest::trust;
 use countersign_base::code;
+use countersign_base::text::escape;
 use countersign_crypto::{Algorithm, Signer};
-use countersign_keys::{KeyDir, KeyRef, NewKey, Stage};
-use countersign_log::{Admission, Cosigner, LogKey, Sequencer};
+use countersign_keys::{KeyDir, KeyInfo, KeyRef, NewKey, Stage};
+use countersign_log::{Admission, Cosigner, LogError, LogKey, Sequencer};
 use countersign_server::Admits;
-use countersign_store::{Dir, Objects, StoreError};
+use countersign_store::{Dir, Objects, StoreError, durable};
 use countersign_tlog::policy::{Policy, PolicyError, PolicyLog, PolicyName, PolicyProblem, PolicyWitness};
 
+use super::making::{Mark, Spot, another, is_there};
 use crate::error::CliError;
 use crate::passphrase::Passphrases;
 use crate::publishing::{self, protection};
@@ -24,6 +27,14 @@ const KEYS: &str = "keys";
 const KEY: &str = "log";
 /// File that says what the log takes.
 const ADMITS: &str = "admits";
+/// The file that makes a folder a mirror's, in the private folder.
+const MIRROR: &str = "mirror";
+/// The published checkpoint, and in the private folder the signed one.
+const CHECKPOINT: &str = "checkpoint";
+/// Longest checkpoint that is looked at, in bytes.
+const MAX_NOTE_BYTES: u64 = 64 * 1024;
+/// Folder of the tiles.
+const TILES: &str = "tile";
 
 /// A log's folder, its key and its witnesses.
 #[derive(Debug, Args)]
@@ -86,16 +97,31 @@ impl Admit {
 
 impl LocalArgs {
     /// The log's key with its origin. It is in `home` where no other folder is named, and made if it is not there and
-    /// `may_make` it.
+    /// the log, which takes `admit`, is new.
     pub(super) fn open_key(
         &self,
         home: Option<&Path>,
-        may_make: bool,
+        spot: &Spot,
+        admit: Admit,
         site: &Site,
-    ) -> Result<LogKey, CliError> {
+    ) -> Result<(LogKey, Option<Mark>), CliError> {
+        spot.check_new(self.origin.as_deref(), admit)?;
         let mut passphrases = Passphrases::new(&site.out);
-        let (origin, signer) = key(self, home, may_make, &mut passphrases, site)?;
-        Ok(LogKey::new(&origin, signer)?)
+        let Key { origin, signer, mark } = key(self, home, spot, &mut passphrases, site)?;
+        let key = LogKey::new(&origin, signer)?;
+        if spot.new && admit == Admit::Rekor {
+            trust::check(key.verifier())?;
+        }
+        if let Some(mark) = mark.as_ref().filter(|_| spot.new) {
+            mark.keep(spot, None, site);
+        }
+        Ok((key, mark))
+    }
+
+    /// Where the key is, for messages.
+    pub(super) fn key_place(&self, home: Option<&Path>) -> String {
+        let folder = self.keys.as_deref().or(home).map(|folder| folder.display().to_string());
+        self.key.clone().or(folder).unwrap_or_default()
     }
 
     /// Which witnesses must cosign; `None` without witnesses.
@@ -146,9 +172,33 @@ impl LocalLog {
         site: &Site,
     ) -> Result<Self, CliError> {
         let private = dir.join(PRIVATE);
-        let key = args.open_key(Some(&keys_folder(dir)), true, site)?;
+        if is_there(&private.join(MIRROR)) {
+            let what = format!("`{}` is a mirror", dir.display());
+            return Err(CliError::new(code::USAGE, what).fix(format!(
+                "`countersign serve {}` serves it; a log has a folder of its own",
+                dir.display()
+            )));
+        }
+        let spot = spot(dir, &private)?;
+        let home = keys_folder(dir);
+        let (key, mark) = args.open_key(Some(&home), &spot, asked.unwrap_or(first), site)?;
         let policy = args.policy(&key)?;
-        let log = Sequencer::open(&private, dir, key, site.now)?;
+        let verifier = key.verifier().clone();
+        let log = Sequencer::open(&private, dir, key, site.now).map_err(|error| {
+            if matches!(error, LogError::StorageIncomplete(_)) {
+                return CliError::from(error).fix(format!(
+                    "`countersign log repair {0}` makes it again from what there is\n\
+                     `countersign log repair {0} --from MIRROR` has more to take from",
+                    dir.display()
+                ));
+            }
+            let note = durable::read(&private.join(CHECKPOINT), MAX_NOTE_BYTES).ok().flatten();
+            let key_place = args.key_place(Some(&home));
+            another(&dir.display().to_string(), note.as_deref(), &verifier, &key_place, error.into())
+        })?;
+        if let Some(mark) = mark {
+            mark.keep(&spot, Some(log.signed().checkpoint()), site);
+        }
         let store = Dir::open(&private)?;
         let admits = settle(&store, ADMITS, &private.join(ADMITS).display().to_string(), asked, first)?;
         let admission = match admits {
@@ -170,6 +220,19 @@ impl LocalLog {
     pub(crate) fn takes_anything(&self) -> bool {
         self.admits == Admit::Any
     }
+}
+
+/// Whether there is a log in the folder, and what the folder is called wherever one is.
+fn spot(dir: &Path, private: &Path) -> Result<Spot, CliError> {
+    let absolute = std::path::absolute(dir).map_err(|error| CliError::reading(dir, &error))?;
+    let place = absolute.to_str().map_or_else(|| escape(&absolute.to_string_lossy()), str::to_owned);
+    let published = is_there(&dir.join(CHECKPOINT)) || is_there(&dir.join(TILES));
+    let signed = is_there(&private.join(CHECKPOINT));
+    if published && !signed && !is_there(&keys_folder(dir)) {
+        let what = format!("`{}` holds a log whose signed checkpoint is lost", dir.display());
+        return Err(LogError::StorageRollback(what).into());
+    }
+    Ok(Spot { place, new: !published && !signed })
 }
 
 /// Where a log's key is, if no other folder is named.
@@ -221,30 +284,46 @@ pub(super) fn settle(
     }
 }
 
-/// The log's origin and its key, made at the first start.
+/// A log's key, ready to sign.
+struct Key {
+    origin: String,
+    signer: Box<dyn Signer>,
+    /// Where it is written down which log is the key's; none where the key is elsewhere.
+    mark: Option<Mark>,
+}
+
+/// The log's key, made at the first start.
 fn key(
     args: &LocalArgs,
     home: Option<&Path>,
-    may_make: bool,
+    spot: &Spot,
     passphrases: &mut Passphrases,
     site: &Site,
-) -> Result<(String, Box<dyn Signer>), CliError> {
-    let nameless = || {
-        CliError::new(code::USAGE, "a new log needs an origin")
-            .fix("--origin log.example.com, a URL without scheme that is yours")
-    };
+) -> Result<Key, CliError> {
+    let check = |mark: &Mark| if spot.new { mark.check_new(spot) } else { Ok(()) };
     if let Some(text) = &args.key {
-        let opened = KeyRef::parse(text)?.open(passphrases.asker(), site.now);
+        let named = KeyRef::parse(text)?;
+        let mark = match &named {
+            KeyRef::Described { dir, name } => Some(Mark::new(dir, name.as_str())),
+            KeyRef::Elsewhere(_) => None,
+        };
+        mark.as_ref().map_or(Ok(()), check)?;
+        let opened = named.open(passphrases.asker(), site.now);
         let opened = opened.map_err(|error| passphrases.advise(error.into()))?;
         let holder = opened.info.filter(|info| info.stage == Stage::Log).map(|info| info.holder);
         let origin = args.origin.clone().or(holder).ok_or_else(nameless)?;
-        return Ok((origin, opened.signer));
+        return Ok(Key { origin, signer: opened.signer, mark });
     }
     let folder = args.keys.as_deref().or(home).ok_or_else(|| {
         CliError::new(code::USAGE, "where is the log's key? A bucket holds none")
             .fix("name its folder with --keys, the same key on each machine; or the key itself with --key")
     })?;
-    let keys = if may_make { KeyDir::open_or_create(folder)? } else { KeyDir::open(folder)? };
+    if !spot.new && !folder.is_dir() {
+        let what = format!("there is a log, and there is no folder {} with its key", folder.display());
+        return Err(CliError::new(code::USAGE, what)
+            .fix("copy the key from where the log was made, or name it with --keys or --key"));
+    }
+    let keys = if spot.new { KeyDir::open_or_create(folder)? } else { KeyDir::open(folder)? };
     let found = keys.list()?.into_iter().find(|key| key.stage == Stage::Log);
     let info = match found {
         Some(info) => {
@@ -253,29 +332,43 @@ fn key(
                 return Err(CliError::new(code::USAGE, what)
                     .fix("leave --origin out, or name another place and key for another log"));
             }
+            check(&Mark::new(folder, info.name.as_str()))?;
             info
         }
-        None if !may_make => {
+        None if !spot.new => {
             let what = format!("there is a log, and its key is not in {}", folder.display());
             return Err(CliError::new(code::USAGE, what)
                 .fix("copy the key from where the log was made, or name it with --key"));
         }
-        None => {
-            let origin = args.origin.as_deref().ok_or_else(nameless)?;
-            let passphrase = if args.unencrypted { None } else { Some(passphrases.create()?) };
-            let new = NewKey {
-                name: KEY,
-                stage: Stage::Log,
-                product: None,
-                holder: origin,
-                algorithm: Algorithm::Ed25519,
-                expires: None,
-                cadence_days: None,
-            };
-            keys.create(&new, site.now, protection(passphrase.as_ref()))?
-        }
+        None => make_key(args, &keys, passphrases, site)?,
     };
     let signer = keys.signer(&info, passphrases.asker(), site.now);
     let signer = signer.map_err(|error| passphrases.advise(error.into()))?;
-    Ok((info.holder, signer))
+    let mark = Some(Mark::new(folder, info.name.as_str()));
+    Ok(Key { origin: info.holder, signer, mark })
+}
+
+fn make_key(
+    args: &LocalArgs,
+    keys: &KeyDir,
+    passphrases: &mut Passphrases,
+    site: &Site,
+) -> Result<KeyInfo, CliError> {
+    let origin = args.origin.as_deref().ok_or_else(nameless)?;
+    let passphrase = if args.unencrypted { None } else { Some(passphrases.create()?) };
+    let new = NewKey {
+        name: KEY,
+        stage: Stage::Log,
+        product: None,
+        holder: origin,
+        algorithm: Algorithm::Ed25519,
+        expires: None,
+        cadence_days: None,
+    };
+    Ok(keys.create(&new, site.now, protection(passphrase.as_ref()))?)
+}
+
+fn nameless() -> CliError {
+    CliError::new(code::USAGE, "what is the log's origin? Its key does not say so")
+        .fix("--origin log.example.com, a URL without scheme that is yours")
 }

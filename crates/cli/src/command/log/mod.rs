@@ -7,6 +7,7 @@ mod evidence;
 mod fsck;
 mod index;
 mod local;
+mod making;
 mod mirror;
 mod proof;
 mod reader;

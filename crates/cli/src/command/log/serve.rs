@@ -20,6 +20,7 @@ use serde_json::json;
 use super::cleaning::keep_clean;
 use super::events::say;
 use super::local::{Admit, LocalArgs, LocalLog};
+use super::making::check_spelling;
 use super::shared::{SharedArgs, SharedLog, bucket_url};
 use crate::error::CliError;
 use crate::publishing;
@@ -71,6 +72,9 @@ pub(crate) struct ServeArgs {
 pub(crate) fn run(args: &ServeArgs, site: &Site) -> Result<ExitCode, CliError> {
     // An address that cannot be had is told before a log is made.
     let bucket = bucket_url(&args.place)?;
+    if bucket.is_none() {
+        check_spelling(&args.place)?;
+    }
     let listening = Listening::bind(&args.listen)?;
     let Some(url) = bucket else {
         args.shared.refuse()?;

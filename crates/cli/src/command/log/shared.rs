@@ -10,13 +10,14 @@ use countersign_base::code;
 use countersign_bucket::{Bucket, BucketError, BucketUrl, Settings};
 use countersign_client::BaseUrl;
 use countersign_crypto::sha256;
-use countersign_log::{Candidate, LogKey, SharedPlace};
+use countersign_log::{Candidate, SharedPlace};
 use countersign_server::Admits;
 use countersign_store::{Cell as _, Lock, Objects as _, StoreError, durable};
 use countersign_tlog::policy::Policy;
 use countersign_tlog::{SignedCheckpoint, VerifierKey};
 
 use super::local::{Admit, LocalArgs, settle};
+use super::making::{Spot, another};
 use crate::error::CliError;
 use crate::site::Site;
 
@@ -38,6 +39,8 @@ const LOOKS: u32 = 10;
 const LOOK: Duration = Duration::from_secs(3);
 /// Caches of one log on one machine: as many processes can serve it from here without a folder of their own.
 const MAX_CACHES: u32 = 16;
+/// Folders above a new log's that are looked at.
+const MAX_PARENTS: usize = 8;
 /// Largest file of root certificates.
 const MAX_ROOTS_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -125,12 +128,28 @@ impl SharedLog {
             url.parse::<BaseUrl>()?;
         }
         let (cache, lock) = cache(url, args.cache.as_deref())?;
-        let bucket = Bucket::open(url, &settings()?).map_err(unopened)?;
+        let settings = settings()?;
+        let bucket = Bucket::open(url, &settings).map_err(unopened)?;
         let (leader, checkpoint) = (bucket.cell(SharedPlace::LEADER)?, bucket.cell(SharedPlace::CHECKPOINT)?);
+        let published = bucket.get(SharedPlace::CHECKPOINT)?;
+        // What it takes is settled before anybody leads it.
+        let made = published.is_some() || leader.load()?.is_some() || bucket.get(ADMITS)?.is_some();
+        let spot = Spot { place: url.to_string(), new: !made };
+        if spot.new {
+            check_outside(url, &settings)?;
+        }
         // A second machine is given the key of the first; made anew, it would be another log's.
-        let key = local.open_key(None, leader.load()?.is_none(), site)?;
+        let (key, mark) = local.open_key(None, &spot, asked.unwrap_or(Admit::Metadata), site)?;
         let verifier = key.verifier().clone();
-        check_published(&bucket, &key)?;
+        if let Some(note) = published {
+            let signed = SignedCheckpoint::open(&note, key.origin(), key.verifiers()).map_err(|error| {
+                let key_place = local.key_place(None);
+                another(&spot.place, Some(&note), &verifier, &key_place, error.into())
+            })?;
+            if let Some(mark) = mark {
+                mark.keep(&spot, Some(signed.checkpoint()), site);
+            }
+        }
         let policy = local.policy(&key)?;
         let admits = settle(&bucket, ADMITS, &format!("{url}/{ADMITS}"), asked, Admit::Metadata)?;
         let secret = secret(&bucket)?;
@@ -218,10 +237,25 @@ fn secret(bucket: &Bucket) -> Result<String, CliError> {
     })
 }
 
-/// Refuses a place where another log is published.
-fn check_published(bucket: &Bucket, key: &LogKey) -> Result<(), CliError> {
-    if let Some(note) = bucket.get(SharedPlace::CHECKPOINT)? {
-        SignedCheckpoint::open(&note, key.origin(), key.verifiers())?;
+/// Refuses to make a log among the files of another, in a folder above.
+fn check_outside(url: &BucketUrl, settings: &Settings) -> Result<(), CliError> {
+    let folders = url.prefix().match_indices('/').map(|(at, _)| at);
+    let all = (!url.prefix().is_empty()).then_some(0);
+    for at in all.into_iter().chain(folders).take(MAX_PARENTS) {
+        let above: BucketUrl = format!("{SCHEME}{}/{}", url.bucket(), &url.prefix()[..at]).parse()?;
+        let bucket = Bucket::open_for_reading(&above, settings)?;
+        for name in [SharedPlace::CHECKPOINT, SharedPlace::LEADER] {
+            match bucket.get(name) {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    let what = format!("{url} is inside of {above}, which holds another log");
+                    return Err(CliError::new(code::USAGE, what).fix("name a place beside it"));
+                }
+                // Who may not look there keeps to this place.
+                Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
     Ok(())
 }
