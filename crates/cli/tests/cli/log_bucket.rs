@@ -382,7 +382,23 @@ fn what_cannot_work_is_told_at_the_start() {
     refused(&place, &endpoint, &["--advertise", "http://198.51.100.7:80"], code::FETCH_TLS_REQUIRED);
     refused(&place, &endpoint, &["--advertise", "log-1"], code::FETCH_URL_REFUSED);
     refused(&place, &endpoint, &["--takeover-after", "0"], code::USAGE);
-    refused(&place, "http://198.51.100.7:80", &[], code::STORE_SETTINGS_INVALID);
+    let said = refused(&place, "http://198.51.100.7:80", &[], code::STORE_SETTINGS_INVALID);
+    assert!(said.contains("write it as https://"), "{said}");
+    // Credentials that may not, and a bucket that is not there: waiting does not help.
+    let mut stranger = place.command("127.0.0.1:0", &endpoint, &[]);
+    let (status, said) = Running::spawn(stranger.env("AWS_SECRET_ACCESS_KEY", "another")).end();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(
+        said.contains(code::STORE_SETTINGS_INVALID.name()) && said.contains("AWS_SECRET_ACCESS_KEY"),
+        "{said}"
+    );
+    let (status, said) =
+        Running::spawn(&mut elsewhere(&place, "s3://no-such-bucket/log", &endpoint, &[])).end();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("make the bucket"), "{said}");
+    // A bucket that nobody reaches.
+    let waiting = Running::spawn(&mut place.command("127.0.0.1:0", "http://127.0.0.1:1", &[]));
+    waiting.says(&["warning: the bucket does not answer", "trying for up to"]);
     // The caches of two processes are two.
     let first_cache = fs::read_dir(place.lab.path("")).unwrap().map(|entry| entry.unwrap().path());
     let first_cache = first_cache.filter(|path| path.to_string_lossy().contains("/cache-")).min().unwrap();

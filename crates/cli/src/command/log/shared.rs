@@ -39,6 +39,11 @@ const LOOKS: u32 = 10;
 const LOOK: Duration = Duration::from_secs(3);
 /// Caches of one log on one machine: as many processes can serve it from here without a folder of their own.
 const MAX_CACHES: u32 = 16;
+/// A bucket that is well answers in this time.
+const SOON: Duration = Duration::from_secs(2);
+/// A bucket that does not is tried for so long, with so long for one request.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ATTEMPT: Duration = Duration::from_secs(10);
 /// Folders above a new log's that are looked at.
 const MAX_PARENTS: usize = 8;
 /// Largest file of root certificates.
@@ -113,7 +118,44 @@ pub(super) fn settings() -> Result<Settings, CliError> {
         let found = durable::read(Path::new(path), MAX_ROOTS_BYTES).map_err(std::io::Error::other)?;
         found.ok_or_else(|| ErrorKind::NotFound.into())
     };
-    Ok(Settings::from_environment(|name| std::env::var(name).ok(), read)?)
+    Settings::from_environment(|name| std::env::var(name).ok(), read).map_err(|error| {
+        let fix = match &error {
+            BucketError::Setting { name: "AWS_ENDPOINT_URL", .. } => {
+                "write it as https://HOST[:PORT]; plain http:// is for a server on this machine"
+            }
+            BucketError::Setting { name, .. }
+                if std::env::var_os(name).is_some_and(|set| !set.is_empty()) =>
+            {
+                "it is set in the environment: correct it"
+            }
+            _ => return error.into(),
+        };
+        CliError::from(error).fix(fix)
+    })
+}
+
+/// Waits for the bucket's first answer, and says what it waits for: a bucket that nobody reaches is tried for long.
+fn await_answer(url: &BucketUrl, settings: &Settings, site: &Site) -> Result<(), CliError> {
+    let look = |settings: &Settings| -> Result<(), BucketError> {
+        Bucket::open_for_reading(url, settings)?.get(SharedPlace::LEADER)?;
+        Ok(())
+    };
+    let Err(error) = look(&settings.clone().with_patience(SOON, SOON)) else { return Ok(()) };
+    match &error {
+        BucketError::Store(StoreError::Io { source, .. }) if !is_final(source.kind()) => {
+            site.out.warn_now(&format!(
+                "the bucket does not answer: {source}; trying for up to {} s",
+                PATIENCE.as_secs()
+            ));
+        }
+        _ => return Err(unopened(error)),
+    }
+    look(&settings.clone().with_patience(PATIENCE, ATTEMPT)).map_err(unopened)
+}
+
+/// Whether trying again does not help.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::Unsupported)
 }
 
 impl SharedLog {
@@ -129,6 +171,7 @@ impl SharedLog {
         }
         let (cache, lock) = cache(url, args.cache.as_deref())?;
         let settings = settings()?;
+        await_answer(url, &settings, site)?;
         let bucket = Bucket::open(url, &settings).map_err(unopened)?;
         let (leader, checkpoint) = (bucket.cell(SharedPlace::LEADER)?, bucket.cell(SharedPlace::CHECKPOINT)?);
         let published = bucket.get(SharedPlace::CHECKPOINT)?;
@@ -201,12 +244,23 @@ fn unopened(error: BucketError) -> CliError {
         _ => None,
     };
     let told = CliError::from(error);
+    // Who may not, or names what is not there, does not wait for it.
+    let refused = |fix: &str| {
+        let settings = code::STORE_SETTINGS_INVALID;
+        CliError { code: settings, class: settings.class(), ..told.clone() }.fix(fix)
+    };
     match kind {
-        Some(ErrorKind::NotFound) => told
-            .fix("make the bucket; or see whether AWS_ENDPOINT_URL and AWS_REGION are those of its server"),
-        Some(ErrorKind::PermissionDenied) => told
-            .fix("see whether the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may get, put and list"),
-        _ => told,
+        Some(ErrorKind::NotFound) => {
+            refused("make the bucket; or see whether AWS_ENDPOINT_URL and AWS_REGION are those of its server")
+        }
+        Some(ErrorKind::PermissionDenied) => {
+            refused("see whether the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may get, put and list")
+        }
+        Some(_) => told.fix(
+            "see whether AWS_ENDPOINT_URL names the bucket's server, whether it runs, and whether the network \
+             leads there",
+        ),
+        None => told,
     }
 }
 
