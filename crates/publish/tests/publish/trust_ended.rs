@@ -161,7 +161,12 @@ fn a_second_key_ends_with_its_first() {
         let product = ProductIntent { name, threshold, signers, separation, drop_pairs: BTreeSet::new() };
         change(&mut site, &Intent::Product(product)).unwrap();
         let intent = make(&site, &erin);
-        let summary = signed(&mut site, &intent).unwrap().summary(site.now).unwrap();
+        let proposal = signed(&mut site, &intent).unwrap();
+        let goes_on = matches!(&intent, Intent::Rotate(rotate) if rotate.to.key == erin.key);
+        assert_eq!(proposal.ends(&erin.key).unwrap(), !goes_on);
+        assert!(proposal.ends(erin.pair.as_ref().unwrap()).unwrap());
+        assert!(!proposal.ends(&public(&site, "node-2")).unwrap());
+        let summary = proposal.summary(site.now).unwrap();
         let lines: Vec<_> = summary.roles.into_iter().flat_map(|role| role.changes).collect();
         let said =
             |start: &str| lines.iter().any(|line| line.starts_with(start) && line.contains(" of erin "));
