@@ -235,16 +235,21 @@ fn l15_many_large_bodies_at_once() {
     let lab = Lab::new();
     let (log, mut sim) = with_metadata(&lab);
     let address = log.url.strip_prefix("http://").unwrap().to_owned();
-    // Announced, and not sent: memory for so many is set aside.
-    let mut held = Vec::new();
-    for _ in 0..8 {
+    let large = vec![b' '; 8 * 1024 * 1024];
+    let announce = || {
         let mut stream = TcpStream::connect(&address).unwrap();
         write!(stream, "POST /metadata/node HTTP/1.1\r\nhost: x\r\ncontent-length: 8388608\r\n\r\n").unwrap();
-        held.push(stream);
+        stream
+    };
+    // Announced, and not sent: no memory is set aside for that.
+    let mut held: Vec<TcpStream> = (0..8).map(|_| announce()).collect();
+    assert_eq!(log.connect().post("/metadata/node", &large).status, 400, "it is read, and is no metadata");
+    // Sent but for the last byte: there is memory for so many.
+    for stream in &mut held {
+        stream.write_all(&large[1..]).unwrap();
     }
-    let announced = vec![b' '; 8 * 1024 * 1024];
     let answer = (0..100).find_map(|_| {
-        let answer = log.connect().try_send("POST", "/metadata/node", "", &announced).ok()?;
+        let answer = log.connect().try_send("POST", "/metadata/node", "", &large).ok()?;
         (answer.status == 503).then_some(answer)
     });
     let answer = answer.unwrap();
