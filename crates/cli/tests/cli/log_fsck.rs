@@ -1,11 +1,13 @@
 //! `log fsck` of a log that is served, and `log repair --remove-partial` on a log that grew by an entry at a time.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use countersign_base::code;
 use countersign_testkit::s3::{ACCESS_KEY, SECRET_KEY};
+use serde_json::Value;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, Run};
 use crate::log::{Live, command, wait_for_size};
 use crate::members::{PLACE, Place};
 use crate::mirror::{Answer, Mirror};
@@ -63,6 +65,117 @@ fn l11_l18_a_log_is_proven_from_where_it_is_served() {
     let lacking = Mirror::start(&lab.path("log"), |_| Answer::Honest);
     let refused = lab.run(&["log", "fsck", &lacking.url(), "--vkey", &vkey]).refused(code::LOG_TILE_MISSING);
     assert!(refused.text().contains("tile/0/000"), "{}", refused.text());
+}
+
+#[test]
+fn all_that_is_wrong_in_a_folder_is_named() {
+    let lab = Lab::new();
+    let vkey = log_of_300(&lab);
+    let dir = lab.path("log").to_str().unwrap().to_owned();
+    let fsck = || lab.run(&["log", "fsck", &dir]);
+    let named = |run: &Run| -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let problems = run.json()["problems"].as_array().unwrap().clone();
+        problems.iter().map(|one| (text(&one["path"]), text(&one["what"]))).collect()
+    };
+    fs::remove_file(lab.path("log/tile/1/000.p/1")).unwrap();
+    fs::remove_file(lab.path("log/tile/entries/001.p/44")).unwrap();
+    fs::write(lab.path("log/tile/0/000.p/50"), "short").unwrap();
+    fs::write(lab.path("log/tile/entries/000"), "not a bundle").unwrap();
+    fs::write(lab.path("log/tile/foreign"), "a file").unwrap();
+    let broken = fsck().refused(code::LOG_TILE_MISSING);
+    let found = named(&broken);
+    let paths: Vec<&str> = found.keys().map(String::as_str).collect();
+    // The earlier sizes of a bundle that is wrong itself are compared with nothing.
+    let (tiles, bundles) =
+        (["tile/0/000.p/50", "tile/1/000.p/1"], ["tile/entries/000", "tile/entries/001.p/44"]);
+    assert_eq!(paths, [&tiles[..], &bundles, &["tile/foreign"]].concat());
+    for (path, what) in &found {
+        let missing = path.contains("1/000") || path.contains("001.p");
+        assert!(if missing { what == "missing" } else { what.starts_with("wrong: ") }, "{path} {what}");
+    }
+    let told = broken.json();
+    assert!(told["message"].as_str().unwrap().ends_with(" is missing, and 4 other files as well"), "{told}");
+    assert!(told["fix"].as_str().unwrap().contains(&format!("countersign log repair {dir}")), "{told}");
+    let shown = command(&lab, &["log", "fsck", &dir]).output().unwrap();
+    assert!(String::from_utf8(shown.stdout).unwrap().contains("tile/entries/001.p/44  missing\n"));
+    // What it says is what the repair does.
+    fs::remove_file(lab.path("log/tile/foreign")).unwrap();
+    let mended = lab.run(&["log", "repair", &dir]).ok().json();
+    assert_eq!(mended["mended"].as_array().unwrap().len(), 4, "{mended}");
+    fsck().ok();
+    // Below a tile that nothing makes again, what is missing is named.
+    fs::remove_file(lab.path("log/tile/0/000")).unwrap();
+    fs::rename(lab.path("log/tile/entries/000"), lab.path("kept")).unwrap();
+    let found = named(&fsck().refused(code::LOG_TILE_MISSING));
+    assert_eq!(
+        found.into_iter().collect::<Vec<_>>(),
+        [
+            ("tile/0/000".to_owned(), "missing".to_owned()),
+            ("tile/entries/000".to_owned(), "missing".to_owned()),
+        ]
+    );
+    fs::rename(lab.path("kept"), lab.path("log/tile/entries/000")).unwrap();
+    lab.run(&["log", "repair", &dir]).ok();
+    // The checkpoint is the log's own to make.
+    for content in [None, Some("nonsense")] {
+        let path = lab.path("log/checkpoint");
+        match content {
+            Some(content) => fs::write(&path, content).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        for command in ["fsck", "repair"] {
+            let fix = lab.run(&["log", command, &dir]).json()["fix"].as_str().unwrap().to_owned();
+            assert!(fix.contains("stop `countersign log serve`"), "{command}: {fix}");
+        }
+        fs::remove_file(&path).ok();
+        let log = Live::log(&lab, "log", &[]);
+        wait_for_size(&mut log.connect(), 300);
+        assert!(log.terminate().success());
+        lab.run(&["log", "fsck", &dir, "--vkey", &vkey]).ok();
+    }
+}
+
+#[test]
+fn what_is_asked_of_the_wrong_place_is_said() {
+    let lab = Lab::new();
+    let vkey = log_of_300(&lab);
+    let copy = lab.path("copy").to_str().unwrap().to_owned();
+    let log = Live::log(&lab, "log", &[]);
+    let mirror = || lab.run(&["log", "mirror", &log.url, &copy, "--vkey", &vkey]).ok().json();
+    assert!(mirror()["entriesPerSecond"].is_u64());
+    assert!(mirror().get("entriesPerSecond").is_none(), "nothing was copied");
+    for command in ["fsck", "repair"] {
+        let run = lab.run(&["log", command, &copy]).refused(code::USAGE);
+        assert!(run.text().contains("whose checkpoints are to be believed"), "{}", run.text());
+        lab.run(&["log", command, lab.path("").to_str().unwrap()]).refused(code::PUBLISH_REPO_MISSING);
+    }
+    lab.run(&["log", "repair", "s3://bucket/log", "--vkey", &vkey]).refused(code::USAGE);
+    // An entry by its file; one that is not there yet.
+    fs::write(lab.path("note"), "entry 7").unwrap();
+    let note = lab.path("note").to_str().unwrap().to_owned();
+    let proof = |more: &[&str]| lab.run(&[&["log", "proof", &log.url, "--vkey", &vkey], more].concat());
+    assert_eq!(proof(&["--entry", &note]).ok().json()["index"], 7);
+    let newest = proof(&["999"]).refused(code::USAGE);
+    assert!(newest.text().contains("the newest published entry is 299"), "{}", newest.text());
+    let add = || lab.run(&["log", "add", &log.url, &note, "--vkey", &vkey]);
+    assert_eq!(add().ok().json()["duplicate"], true);
+    fs::write(lab.path("note"), "entry 300").unwrap();
+    proof(&["--entry", &note]).refused(code::LOG_INCLUSION_INVALID);
+    assert_eq!(add().ok().json()["duplicate"], false);
+    fs::write(lab.path("note"), vec![0; 65_536]).unwrap();
+    let large = add().refused(code::LOG_ENTRY_TOO_LARGE);
+    assert!(large.json()["fix"].as_str().unwrap().contains("sha256sum"), "{}", large.text());
+    // A log that is away is not a repository that is.
+    let url = log.url.clone();
+    drop(log);
+    let fix = lab.run(&["log", "proof", &url, "0", "--vkey", &vkey]).refused(code::FETCH_FAILED).json();
+    assert!(fix["fix"].as_str().unwrap().contains("the log is up"), "{fix}");
+    let rekor = Live::log(&lab, "rekor", &["--admit", "rekor"]);
+    fs::write(lab.path("note"), "bytes").unwrap();
+    let refused = lab.run(&["log", "add", &rekor.url, &note, "--vkey", &rekor.vkey]);
+    let refused = refused.refused(code::LOG_ENTRY_UNAUTHORISED).json();
+    assert!(refused["fix"].as_str().unwrap().contains("cosign sign-blob"), "{refused}");
 }
 
 #[test]

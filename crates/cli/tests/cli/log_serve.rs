@@ -197,7 +197,7 @@ fn an_entry_is_added_and_proven_here_and_there() {
     let add = ["log", "add", &log.url, text(&file), "--vkey", &log.vkey];
     let proof = lab.path("note.tlog-proof");
     let added = lab.run(&[&add[..], &["--proof", text(&proof)]].concat()).ok().json();
-    assert_eq!((added["index"].as_u64(), added["leaf_hash"].as_str()), (Some(0), Some(leaf.as_str())));
+    assert_eq!((added["index"].as_u64(), added["leafHash"].as_str()), (Some(0), Some(leaf.as_str())));
     assert_eq!(lab.run(&add).ok().json()["index"], 0, "it is there already");
     fs::write(&file, "another").unwrap();
     assert_eq!(lab.run(&add).ok().json()["index"], 1);

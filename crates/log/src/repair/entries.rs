@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign_tlog::merkle::{Hash, leaf_hash};
 use countersign_tlog::tile::{BundleId, TILE_WIDTH, check_bundle, encode_bundle};
 
-use super::{Left, Made, Repair};
+use super::{Made, Repair, Was};
 use crate::mirror::MirrorError;
 use crate::mirror::source;
 
@@ -15,6 +15,12 @@ impl Repair<'_> {
         let Some(id) = BundleId::at(index, self.tree.size()) else { return Ok(()) };
         let stored = self.read(&id.path())?;
         if stored.as_ref().is_some_and(|bytes| check_bundle(id, bytes, leaves).is_ok()) {
+            return Ok(());
+        }
+        let missing = !self.is_there(&id.path())?;
+        if let Some(survey) = &mut self.survey {
+            let was = if missing { Was::Missing } else { Was::Wrong };
+            survey.add(&id.path(), was.told());
             return Ok(());
         }
         let mut found = Found { leaves, entries: BTreeMap::new() };
@@ -34,8 +40,7 @@ impl Repair<'_> {
             Some((bytes, from)) => self.put(&id.path(), &bytes, from),
             None => {
                 let why = found.lacks(id);
-                self.left.push(Left { path: id.path(), why });
-                Ok(())
+                self.leave(id.path(), why)
             }
         }
     }

@@ -14,6 +14,7 @@
 
 mod entries;
 mod others;
+mod survey;
 mod tiles;
 
 use std::collections::BTreeMap;
@@ -23,13 +24,15 @@ use std::sync::Arc;
 use countersign_store::{Dir, Disk, Objects as _, RealDisk, StoreError};
 use countersign_tlog::Checkpoint;
 use countersign_tlog::merkle::{Hash, root_of_leaves};
-use countersign_tlog::tile::{TILE_WIDTH, TileId};
+use countersign_tlog::tile::{TILE_WIDTH, TileId, right_edge};
 
 use crate::mirror::source::encode_tile;
 use crate::mirror::{MirrorError, Source, trusted_checkpoint};
 use crate::partial;
 use crate::sequencer::wal_entries;
 use crate::trust::Trust;
+
+pub use survey::{MAX_PROBLEMS, Problem, Survey, survey};
 
 /// What a repair did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +149,7 @@ pub fn repair_on(
     let public = Dir::open_on(disk, public, 0o644)?;
     let signed = trusted_checkpoint(&public, trust)?;
     let tree = signed.checkpoint();
-    let mut repair = Repair { public: &public, tree, help, mended: Vec::new(), left: Vec::new() };
+    let mut repair = Repair::new(&public, tree, help);
     repair.tree()?;
     repair.others()?;
     Ok(Repaired {
@@ -177,14 +180,29 @@ struct Repair<'a> {
     help: &'a Help<'a>,
     mended: Vec<Mended>,
     left: Vec<Left>,
+    /// A tile could not be had: what lies below it is not known to be right.
+    unsettled: bool,
+    /// Instead of putting anything back, what is wrong is told here.
+    survey: Option<Survey>,
 }
 
-impl Repair<'_> {
+impl<'a> Repair<'a> {
+    fn new(public: &'a Dir, tree: &'a Checkpoint, help: &'a Help<'a>) -> Self {
+        Self { public, tree, help, mended: Vec::new(), left: Vec::new(), unsettled: false, survey: None }
+    }
+
     /// Everything that the signed tree requires.
     fn tree(&mut self) -> Result<(), MirrorError> {
         let Some(edge) = self.edge()? else {
             let why = "the entries and tiles that are here do not make the signed root".to_owned();
-            self.left.push(Left { path: crate::tree::CHECKPOINT.to_owned(), why });
+            self.unsettled = true;
+            self.leave(crate::tree::CHECKPOINT.to_owned(), why)?;
+            if self.survey.is_some() {
+                for id in right_edge(self.tree.size()) {
+                    self.survey_missing(&id.path())?;
+                    self.survey_below(id)?;
+                }
+            }
             return Ok(());
         };
         for (id, (hashes, from)) in &edge {
@@ -208,7 +226,11 @@ impl Repair<'_> {
                 }
                 None => {
                     let why = "neither it nor what lies below it makes its hash in the tile above".to_owned();
-                    self.left.push(Left { path: child.path(), why });
+                    self.unsettled = true;
+                    self.leave(child.path(), why)?;
+                    if self.survey.is_some() {
+                        self.survey_below(child)?;
+                    }
                 }
             }
         }
@@ -243,8 +265,23 @@ impl Repair<'_> {
             None if self.is_there(path)? => Was::Wrong,
             None => Was::Missing,
         };
+        if let Some(survey) = &mut self.survey {
+            survey.add(path, was.told());
+            return Ok(());
+        }
         self.public.replace(path, bytes)?;
         self.mended.push(Mended { path: path.to_owned(), was, from });
+        Ok(())
+    }
+
+    /// Tells of a file that is wrong and cannot be put back.
+    fn leave(&mut self, path: String, why: String) -> Result<(), MirrorError> {
+        let missing = !self.is_there(&path)?;
+        match &mut self.survey {
+            Some(survey) if missing => survey.add(&path, Was::Missing.told()),
+            Some(survey) => survey.add(&path, format!("wrong: {why}")),
+            None => self.left.push(Left { path, why }),
+        }
         Ok(())
     }
 

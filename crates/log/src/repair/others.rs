@@ -4,7 +4,7 @@ use countersign_store::Objects as _;
 use countersign_tlog::merkle::Hash;
 use countersign_tlog::tile::{BundleId, TileId, decode_bundle, encode_bundle};
 
-use super::{Left, Made, Repair};
+use super::{Made, Repair};
 use crate::mirror::MirrorError;
 use crate::mirror::source::beginning;
 use crate::tree::TILES;
@@ -13,7 +13,7 @@ impl Repair<'_> {
     /// Looks at every file beside those of the signed tree, which are in order or told by now.
     pub(super) fn others(&mut self) -> Result<(), MirrorError> {
         // Below a tile that could not be put back nothing is known to be right.
-        let proven = !self.left.iter().any(|left| left.path.parse::<BundleId>().is_err());
+        let proven = !self.unsettled;
         for name in self.public.list(TILES)? {
             if let Ok(id) = name.parse::<BundleId>() {
                 if proven {
@@ -25,7 +25,7 @@ impl Repair<'_> {
                 }
             } else {
                 let why = "it is not the name of a tile or entry bundle: take it away by hand".to_owned();
-                self.left.push(Left { path: name, why });
+                self.leave(name, why)?;
             }
         }
         Ok(())
@@ -35,6 +35,9 @@ impl Repair<'_> {
     fn other_tile(&mut self, id: TileId) -> Result<(), MirrorError> {
         let own = TileId::at(id.level(), id.index(), self.tree.size());
         let Some(own) = own.filter(|own| own.width() > id.width()) else { return Ok(()) };
+        if self.is_told(&own.path()) {
+            return Ok(());
+        }
         let Some(own) = self.read(&own.path())? else { return Ok(()) };
         let length = usize::from(id.width()) * Hash::LEN;
         own.get(..length).map_or(Ok(()), |bytes| self.put(&id.path(), bytes, Made::Log))
@@ -44,7 +47,7 @@ impl Repair<'_> {
     fn other_bundle(&mut self, id: BundleId) -> Result<(), MirrorError> {
         let own = BundleId::at(id.index(), self.tree.size());
         let Some(own) = own.filter(|own| own.width() > id.width()) else { return Ok(()) };
-        if self.is_left(&own.path()) {
+        if self.is_told(&own.path()) {
             return Ok(());
         }
         let Some(bytes) = self.read(&own.path())? else { return Ok(()) };
@@ -57,7 +60,9 @@ impl Repair<'_> {
         self.put(&id.path(), &bytes, Made::Bundles)
     }
 
-    fn is_left(&self, path: &str) -> bool {
+    /// Whether the file is not right, as told by now.
+    fn is_told(&self, path: &str) -> bool {
         self.left.iter().any(|left| left.path == path)
+            || self.survey.as_ref().is_some_and(|survey| survey.may_have(path))
     }
 }

@@ -28,6 +28,10 @@ use crate::site::Site;
 /// Largest answer to a submission, in bytes: an entry in base64 and what stands around it.
 const MAX_ANSWER_BYTES: u64 = 256 * 1024;
 
+/// What a log for Rekor's records is filled by.
+const COSIGN: &str = "cosign makes and submits them: `cosign sign-blob --signing-config FILE`, with what `countersign log \
+                      signing-config` prints";
+
 /// Add an entry to a log, and prove that it is there
 ///
 /// LOG is the URL of a log that takes entries, or a log's folder, which is then opened: a log that a server has open is
@@ -57,6 +61,8 @@ pub(crate) struct AddArgs {
 struct Added {
     index: u64,
     entry: Vec<u8>,
+    /// It was published before.
+    duplicate: bool,
 }
 
 pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
@@ -77,7 +83,11 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
         }
         None => {
             let reader = Reader::open(&args.log, site)?;
-            (submit(&args.log.log, args.role.as_deref(), bytes)?, reader)
+            // What is published before is told from what is added now. A log that cannot say takes it all the same.
+            let size = reader.head().map_or(0, |head| head.size());
+            let mut added = submit(&args.log.log, args.role.as_deref(), bytes)?;
+            added.duplicate = added.index < size;
+            (added, reader)
         }
     };
     let url = args.log.folder().is_none().then_some(args.log.log.as_str());
@@ -91,7 +101,7 @@ pub(crate) fn run(args: &AddArgs, site: &Site) -> Result<ExitCode, CliError> {
     if let Some(path) = &args.proof {
         durable::write_atomic(&RealDisk, path, &inclusion.proof(&head).encode(), 0o644)?;
     }
-    site.out.report(&Proven::new(&head, &inclusion))?;
+    site.out.report(&Proven::new(&head, &inclusion).of_added(added.duplicate))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -112,8 +122,15 @@ pub(super) fn read_at_most(path: &Path, limit: usize) -> Result<Vec<u8>, CliErro
 pub(super) fn read_entry(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
     let bytes = read_at_most(path, limit)?;
     if bytes.len() > limit {
-        let what = format!("`{}` has more than {limit} bytes", path.display());
-        return Err(CliError::new(code::LOG_ENTRY_TOO_LARGE, what));
+        let name = path.display();
+        let what = format!("`{name}` has more than {limit} bytes");
+        let error = CliError::new(code::LOG_ENTRY_TOO_LARGE, what);
+        return Err(match limit {
+            MAX_ENTRY_BYTES => error.fix(format!(
+                "log its digest instead: `sha256sum {name} > {name}.sum`, and add `{name}.sum`"
+            )),
+            _ => error,
+        });
     }
     Ok(bytes)
 }
@@ -132,21 +149,25 @@ fn open_here(folder: &Path, args: &AddArgs, site: &Site) -> Result<LocalLog, Cli
 /// Adds to a log of this machine, and publishes.
 fn add_here(local: &mut LocalLog, args: &AddArgs, bytes: Vec<u8>, site: &Site) -> Result<Added, CliError> {
     let takes_anything = local.takes_anything();
+    let size = local.log.size();
     let added = match (&args.role, &mut local.admission) {
         (Some(role), Some(admission)) => {
             let submission = Submission { role: role.clone(), bytes };
             let admitted = admission.admit(&mut local.log, &[submission], site.now)?.pop();
             let admitted =
                 admitted.ok_or_else(|| CliError::new(code::INTERNAL_ERROR, "nothing was logged"))?;
-            Added { index: admitted.index, entry: admitted.leaf }
+            Added { index: admitted.index, entry: admitted.leaf, duplicate: admitted.index < size }
         }
         (None, None) if takes_anything => {
             let indices = local.log.append(std::slice::from_ref(&bytes), site.now)?;
             let index = indices.first().copied();
             let index = index.ok_or_else(|| CliError::new(code::INTERNAL_ERROR, "nothing was logged"))?;
-            Added { index, entry: bytes }
+            Added { index, entry: bytes, duplicate: index < size }
         }
         (Some(_), None) => return Err(closed("metadata")),
+        (None, _) if matches!(local.admits, Admit::Rekor) => {
+            return Err(closed("bytes: it takes signature records of Rekor only").fix(COSIGN));
+        }
         (None, _) => return Err(closed("entries that it does not make itself")),
     };
     let policies: Vec<&Policy> = local.policy.iter().collect();
@@ -169,17 +190,27 @@ fn submit(url: &str, role: Option<&str>, bytes: Vec<u8>) -> Result<Added, CliErr
     let path = role.map_or_else(|| "add".to_owned(), |role| format!("metadata/{role}"));
     let answer = transport.post(&path, &bytes, MAX_ANSWER_BYTES)?;
     if answer.status != 200 {
-        return Err(refused(answer.status, &answer.body));
+        let error = refused(answer.status, &answer.body);
+        if error.code != code::LOG_ENTRY_UNAUTHORISED || role.is_some() {
+            return Err(error);
+        }
+        let rekor = error.causes.iter().any(|cause| cause.contains("Rekor"));
+        return Err(error.fix(if rekor {
+            COSIGN
+        } else {
+            "a repository's log takes metadata, with `--role ROLE`; one that takes any bytes is made with `--admit any`"
+        }));
     }
+    let duplicate = false;
     let unclear = || CliError::new(code::FETCH_FAILED, format!("{url} did not answer as a log does"));
     if role.is_none() {
         let index = std::str::from_utf8(&answer.body).ok().and_then(|text| text.trim().parse().ok());
-        return Ok(Added { index: index.ok_or_else(unclear)?, entry: bytes });
+        return Ok(Added { index: index.ok_or_else(unclear)?, entry: bytes, duplicate });
     }
     let document: Value = serde_json::from_slice(&answer.body).map_err(|_| unclear())?;
     let index = document["index"].as_u64().ok_or_else(unclear)?;
     let entry = document["leaf"].as_str().and_then(|leaf| STANDARD.decode(leaf).ok()).ok_or_else(unclear)?;
-    Ok(Added { index, entry })
+    Ok(Added { index, entry, duplicate })
 }
 
 /// What a log's server said, with its code if that is one of ours.

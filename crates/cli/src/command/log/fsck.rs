@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use countersign_base::{Anchor, code};
+use countersign_base::{Anchor, Explain, code};
 use countersign_crypto::sha256;
-use countersign_log::{FsckReport, Trust, fsck_source, fsck_watched};
+use countersign_log::repair::{Problem, Survey, survey};
+use countersign_log::{FsckReport, LogError, Trust, fsck_source, fsck_watched};
 use countersign_store::durable;
 use countersign_tlog::policy::Policy;
 use countersign_tuf::limits::MAX_ROOT_BYTES;
@@ -18,7 +19,7 @@ use super::index::{IndexReport, compare};
 use super::local::keys_folder;
 use super::mirror::{Belief, BeliefArgs, parallel, unbelieved};
 use super::proof::entries;
-use super::reader::kept_key;
+use super::reader::{CHECKPOINT, kept_key};
 use super::source::{is_url, source};
 use crate::error::CliError;
 use crate::printer::Report;
@@ -29,7 +30,8 @@ use crate::site::Site;
 ///
 /// LOG is a repository, whose newest root says which log and witnesses to expect, or a log's folder or URL: then --vkey
 /// or --policy say so, or the key that `log serve` keeps with its folder. Of a URL everything is fetched that the
-/// checkpoint requires, and nothing is kept.
+/// checkpoint requires, and nothing is kept. In a folder all files that are missing or wrong are named, up to 1,000;
+/// of a URL the first one is.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   countersign log fsck ./repo
@@ -116,6 +118,98 @@ impl Report for Proven {
     }
 }
 
+/// What is wrong in a log's folder.
+#[derive(Serialize)]
+struct Broken {
+    ok: bool,
+    code: &'static str,
+    message: String,
+    problems: Vec<Broke>,
+    /// How many more there are.
+    more: u64,
+    fix: Option<String>,
+    exit: u8,
+}
+
+#[derive(Serialize)]
+struct Broke {
+    path: String,
+    what: String,
+}
+
+impl Report for Broken {
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.problems.iter().map(|one| format!("{}  {}", one.path, one.what)).collect();
+        if self.more > 0 {
+            lines.push(format!("and {} more", self.more));
+        }
+        lines
+    }
+}
+
+/// Tells all that is wrong in a folder, where one file was found to be.
+fn broken(
+    error: LogError,
+    dir: &Path,
+    public: &Path,
+    trust: Trust<'_>,
+    kept: bool,
+    site: &Site,
+) -> Result<ExitCode, CliError> {
+    let first = match &error {
+        LogError::TileMissing { path } | LogError::TileMismatch { path, .. } if path != CHECKPOINT => {
+            path.clone()
+        }
+        _ => return Err(of_checkpoint(error, public, kept)),
+    };
+    let Survey { mut problems, more } = survey(public, trust)?;
+    let error = CliError::from(error);
+    if problems.iter().all(|problem| problem.path != first) {
+        problems.insert(0, Problem { path: first, what: error.what.clone() });
+    }
+    let others = problems.len() as u64 - 1 + more;
+    let what = match others {
+        0 => error.what.clone(),
+        _ => format!("{}, and {} as well", error.what, counted(others, "other file")),
+    };
+    let fix = format!(
+        "`countersign log repair {}` makes them again, with --from MIRROR what is nowhere else",
+        dir.display()
+    );
+    let error = CliError { what, ..error }.fix(fix);
+    site.out.report(&Broken {
+        ok: false,
+        code: error.code.name(),
+        message: error.what.clone(),
+        problems: problems.into_iter().map(|Problem { path, what }| Broke { path, what }).collect(),
+        more,
+        fix: error.fix.clone(),
+        exit: error.class.exit_status(),
+    })?;
+    Ok(site.out.exit(&error))
+}
+
+/// What helps where the public checkpoint itself is missing or damaged: its log signs it, and nobody else can.
+///
+/// `kept`: the key is the log's own, so that it cannot be the wrong one.
+pub(super) fn of_checkpoint(error: impl Explain, public: &Path, kept: bool) -> CliError {
+    let error = CliError::from(error);
+    let is_key =
+        [code::LOG_KEY_UNKNOWN, code::LOG_ORIGIN_MISMATCH, code::LOG_QUORUM_NOT_MET].contains(&error.code);
+    if error.fix.is_some() || (is_key && !kept) || !error.what.contains(&format!("`{CHECKPOINT}`")) {
+        return error;
+    }
+    let own = keys_folder(public).is_dir();
+    error.fix(match own {
+        true => "stop `countersign log serve`, take what is left of `checkpoint` away and start it: it writes the checkpoint anew",
+        false => {
+            "only the log can sign its checkpoint\n\
+             in a mirror: run `countersign log mirror` again; in a repository: publish again"
+        }
+    })
+}
+
 /// A number with its noun.
 pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -124,7 +218,9 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
 pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
     let (mut anchor, dir) = (None, Path::new(&args.log));
     let served = is_url(&args.log);
-    let belief = match args.belief.read()? {
+    let given = args.belief.read()?;
+    let own = given.is_none();
+    let belief = match given {
         None if served => return Err(unbelieved()),
         None => kept(dir)?,
         given => given,
@@ -138,11 +234,18 @@ pub(crate) fn run(args: &FsckArgs, site: &Site) -> Result<ExitCode, CliError> {
         Some(belief) if served => {
             fsck_source(&*source(&args.log)?, belief.trust(site.now), args.parallel, &mut progress)?
         }
-        Some(belief) => fsck_watched(dir, belief.trust(site.now), &mut progress)?,
+        Some(belief) => match fsck_watched(dir, belief.trust(site.now), &mut progress) {
+            Ok(report) => report,
+            Err(error) => return broken(error, dir, dir, belief.trust(site.now), own, site),
+        },
         None => {
             let (found, policy) = newest_policy(dir, site)?;
             anchor = Some(found);
-            fsck_watched(&dir.join("log"), Trust::Policy(&policy, site.now), &mut progress)?
+            let (public, trust) = (dir.join("log"), Trust::Policy(&policy, site.now));
+            match fsck_watched(&public, trust, &mut progress) {
+                Ok(report) => report,
+                Err(error) => return broken(error, dir, &public, trust, false, site),
+            }
         }
     };
     drop(bar);
@@ -165,11 +268,14 @@ pub(super) fn kept(dir: &Path) -> Result<Option<Belief>, CliError> {
 pub(super) fn newest_policy(repository: &Path, site: &Site) -> Result<(Anchor, Policy), CliError> {
     let folder = repository.join("metadata");
     let missing = || {
-        CliError::new(
-            code::PUBLISH_REPO_MISSING,
-            format!("there is no repository in {}", repository.display()),
-        )
-        .fix("name the folder that `init` made, or a log's folder and its key with --vkey")
+        if repository.join(CHECKPOINT).is_file() || repository.join("tile").is_dir() {
+            let what = format!("whose checkpoints are to be believed of `{}`?", repository.display());
+            return CliError::new(code::USAGE, what)
+                .fix("name the log's key with --vkey, as `log serve` prints it, or a policy with --policy");
+        }
+        let what = format!("there is neither a repository nor a log in `{}`", repository.display());
+        CliError::new(code::PUBLISH_REPO_MISSING, what)
+            .fix("name the folder that `init` made, or a log's folder and its key with --vkey")
     };
     if !folder.is_dir() {
         return Err(missing());

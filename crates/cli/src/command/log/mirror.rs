@@ -122,9 +122,12 @@ struct Mirrored {
     /// Partial tiles and bundles that gave way to full ones.
     removed: u64,
     seconds: f64,
-    entries_per_second: u64,
+    /// Where something was copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries_per_second: Option<u64>,
     /// What the threads waited for most: `source`, `hashing` or `disk`.
-    limit: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'static str>,
 }
 
 impl Mirrored {
@@ -144,8 +147,12 @@ impl Mirrored {
             resumed: update.resumed,
             removed: update.removed,
             seconds: (seconds * 1000.0).round() / 1000.0,
-            entries_per_second: (entries as f64 / seconds.max(0.001)) as u64,
-            limit: most.into_iter().max_by_key(|(spent, _)| *spent).map_or("", |(_, name)| name),
+            entries_per_second: (entries > 0).then_some((entries as f64 / seconds.max(0.001)) as u64),
+            limit: most
+                .into_iter()
+                .max_by_key(|(spent, _)| *spent)
+                .map(|(_, name)| name)
+                .filter(|_| entries > 0),
         }
     }
 }
@@ -154,18 +161,17 @@ impl Report for Mirrored {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("mirror of {} has {}", self.origin, entries(self.size))];
         lines.push(format!("root      {}", self.root));
-        if self.size > self.from {
+        if let (Some(rate), Some(limit)) = (self.entries_per_second, self.limit) {
+            let limit = match limit {
+                "source" => "the source",
+                "disk" => "this machine's disk",
+                other => other,
+            };
             lines.push(format!(
-                "copied    {}, {} bytes in {} s: {} entries a second, waiting mostly for {}",
+                "copied    {}, {} bytes in {} s: {rate} entries a second, waiting mostly for {limit}",
                 entries(self.size - self.from),
                 self.bytes,
                 self.seconds,
-                self.entries_per_second,
-                match self.limit {
-                    "source" => "the source",
-                    "disk" => "this machine's disk",
-                    other => other,
-                }
             ));
         }
         if self.removed > 0 {

@@ -22,6 +22,7 @@ mod waiting;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use countersign_base::code;
 
 use crate::error::CliError;
 use crate::site::Site;
@@ -43,7 +44,7 @@ pub(crate) enum LogCommand {
 }
 
 pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliError> {
-    match command {
+    let done = match command {
         LogCommand::Serve(args) => serve::run(args, site),
         LogCommand::Add(args) => add::run(args, site),
         LogCommand::Proof(args) => proof::run(args, site),
@@ -55,5 +56,23 @@ pub(crate) fn run(command: &LogCommand, site: &Site) -> Result<ExitCode, CliErro
         LogCommand::Evidence(args) => evidence::run(args, site),
         LogCommand::TrustedRoot(args) => sigstore::trusted_root(args, site),
         LogCommand::SigningConfig(args) => sigstore::signing_config(args, site),
+    };
+    done.map_err(of_a_log)
+}
+
+/// The transport's advice speaks of repositories; here a log was asked.
+fn of_a_log(error: CliError) -> CliError {
+    if error.fix.is_none() {
+        return error;
+    }
+    let code = error.code;
+    if code == code::FETCH_FAILED || code == code::FETCH_TOO_SLOW {
+        error.fix("check that the log is up and reachable, then try again")
+    } else if code == code::FETCH_TLS_REQUIRED {
+        error.fix("use the https:// address of the log")
+    } else if code == code::FETCH_URL_REFUSED {
+        error.fix("a log is at https://HOST/PATH, http://127.0.0.1:PORT, file:///DIR or DIR")
+    } else {
+        error
     }
 }

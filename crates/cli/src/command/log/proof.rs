@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use clap::Args;
 use countersign_base::code;
 use countersign_base::text::escape;
-use countersign_store::RealDisk;
-use countersign_store::durable::{self};
-use countersign_tlog::merkle::Hash;
+use countersign_log::MAX_ENTRY_BYTES;
+use countersign_store::{RealDisk, durable};
+use countersign_tlog::merkle::{Hash, leaf_hash};
 use countersign_tlog::proof::TlogProof;
 use countersign_tlog::{NoteSignature, SignedCheckpoint};
 use serde::Serialize;
 
+use super::add::read_entry;
 use super::reader::{Head, Inclusion, LogArgs, Reader};
 use crate::error::CliError;
 use crate::printer::Report;
@@ -26,23 +27,32 @@ use crate::site::Site;
 #[command(after_help = "Examples:
   countersign log proof https://log.example.com 12 \\
       --vkey log.example.com+1a2b3c4d+AaBb... > entry.tlog-proof
+  countersign log proof ./log --entry note.txt
   countersign log proof ./log \\
       5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03")]
 pub(crate) struct ProofArgs {
     #[command(flatten)]
     log: LogArgs,
     /// The entry's index, or its leaf hash in hex: SHA-256 of a zero byte and the entry
-    entry: String,
+    #[arg(value_name = "ENTRY", required_unless_present = "file")]
+    entry: Option<String>,
+    /// A file with the entry, as it was added, instead of ENTRY; `-` is standard input
+    #[arg(long = "entry", value_name = "FILE", conflicts_with = "entry")]
+    file: Option<PathBuf>,
     /// Write the entry's bytes to this file as well
     #[arg(long, value_name = "FILE")]
     save_entry: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Proven {
     ok: bool,
     origin: String,
     index: u64,
+    /// Of an entry that was to be added: whether it was in the log already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate: Option<bool>,
     leaf_hash: String,
     size: u64,
     root: String,
@@ -58,12 +68,19 @@ impl Proven {
             ok: true,
             origin: checkpoint.origin().to_owned(),
             index: inclusion.index,
+            duplicate: None,
             leaf_hash: inclusion.leaf.to_string(),
             size: checkpoint.size(),
             root: checkpoint.root().to_string(),
             witnesses: head.witnesses.clone(),
             proof: String::from_utf8_lossy(&shown(inclusion.proof(head), &head.signed).encode()).into_owned(),
         }
+    }
+
+    /// What `log add` says of it: whether it was there before.
+    pub(super) const fn of_added(mut self, duplicate: bool) -> Self {
+        self.duplicate = Some(duplicate);
+        self
     }
 }
 
@@ -86,7 +103,10 @@ fn shown(mut proof: TlogProof, signed: &SignedCheckpoint) -> TlogProof {
 impl Report for Proven {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![
-            format!("entry {} is in {}", self.index, self.origin),
+            match self.duplicate {
+                Some(true) => format!("entry {} was in {} already", self.index, self.origin),
+                _ => format!("entry {} is in {}", self.index, self.origin),
+            },
             format!("leaf      {}", self.leaf_hash),
             format!("tree      {}, root {}", entries(self.size), self.root),
         ];
@@ -109,16 +129,21 @@ enum Named {
 }
 
 pub(crate) fn run(args: &ProofArgs, site: &Site) -> Result<ExitCode, CliError> {
-    let named = named(&args.entry)?;
+    let named = match &args.file {
+        Some(path) => Named::Leaf(leaf_hash(&read_entry(path, MAX_ENTRY_BYTES)?)),
+        None => named(args.entry.as_deref().unwrap_or_default())?,
+    };
     let reader = Reader::open(&args.log, site)?;
     let head = reader.head()?;
     let index = match named {
         Named::Index(index) => index,
         Named::Leaf(leaf) => reader.find(&head, &leaf)?.ok_or_else(|| {
-            CliError::new(
-                code::LOG_INCLUSION_INVALID,
-                format!("no entry of the log has the leaf hash {leaf}"),
-            )
+            let what = match &args.file {
+                Some(path) => format!("no published entry of the log is `{}`", path.display()),
+                None => format!("no published entry of the log has the leaf hash {leaf}"),
+            };
+            CliError::new(code::LOG_INCLUSION_INVALID, what)
+                .fix("if it was added a moment ago it may wait for witnesses: try again in a minute")
         })?,
     };
     let inclusion = reader.prove(&head, index)?;

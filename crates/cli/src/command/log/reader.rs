@@ -27,7 +27,7 @@ use crate::error::CliError;
 use crate::site::Site;
 
 /// File name of the checkpoint.
-const CHECKPOINT: &str = "checkpoint";
+pub(super) const CHECKPOINT: &str = "checkpoint";
 
 /// A log, and what its checkpoints must meet.
 #[derive(Debug, Args)]
@@ -132,8 +132,12 @@ impl Reader {
         let checkpoint = head.signed.checkpoint();
         let size = checkpoint.size();
         if index >= size {
-            let what = format!("the log has no entry {index}: its checkpoint has {size}");
-            return Err(CliError::new(code::USAGE, what));
+            let newest = match size.checked_sub(1) {
+                Some(newest) => format!("the newest published entry is {newest}"),
+                None => "no entry is published yet".to_owned(),
+            };
+            return Err(CliError::new(code::USAGE, format!("entry {index} is not published: {newest}"))
+                .fix("newer ones wait for witnesses: try again in a minute"));
         }
         let mut tiles = BTreeMap::new();
         for id in needed_for_inclusion(index, size)? {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use countersign_base::code;
+use countersign_base::text::escape;
 use countersign_log::repair;
 use countersign_log::repair::{Help, Left, Made, Mended, Repaired, Was, remove_partial};
 use countersign_store::{StoreError, durable};
@@ -13,9 +14,9 @@ use countersign_tlog::TlogProof;
 use countersign_tlog::proof::MAX_PROOF_BYTES;
 use serde::Serialize;
 
-use super::fsck::{counted, kept, newest_policy};
+use super::fsck::{counted, kept, newest_policy, of_checkpoint};
 use super::mirror::{Belief, BeliefArgs};
-use super::source::source;
+use super::source::{is_url, source};
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
@@ -143,7 +144,15 @@ impl Report for Done {
 
 pub(crate) fn run(args: &RepairArgs, site: &Site) -> Result<ExitCode, CliError> {
     let mut help = Help::default();
-    let given = match args.belief.read()? {
+    if is_url(&args.dir.to_string_lossy()) {
+        let what =
+            format!("a log is repaired in its folder, and `{}` is none", escape(&args.dir.to_string_lossy()));
+        return Err(CliError::new(code::USAGE, what)
+            .fix("name the log's folder; what a bucket has lost, copy there from a mirror of the log"));
+    }
+    let given = args.belief.read()?;
+    let own = given.is_none();
+    let given = match given {
         None => kept(&args.dir)?,
         given => given,
     };
@@ -161,13 +170,8 @@ pub(crate) fn run(args: &RepairArgs, site: &Site) -> Result<ExitCode, CliError> 
     };
     let source = args.from.as_deref().map(source).transpose()?;
     help.source = source.as_deref();
-    let repaired = repair(&public, belief.trust(site.now), &help).map_err(|error| {
-        let error = CliError::from(error);
-        if error.fix.is_some() {
-            return error;
-        }
-        error.fix("a checkpoint needs the log's signature: publish again, or take one from a mirror by hand")
-    })?;
+    let repaired = repair(&public, belief.trust(site.now), &help);
+    let repaired = repaired.map_err(|error| of_checkpoint(error, &public, own && public == args.dir))?;
     let mut done = Done::new(repaired);
     if args.remove_partial && done.ok {
         done.removed = Some(remove_partial(&public, belief.trust(site.now))?);

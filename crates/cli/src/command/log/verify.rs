@@ -11,7 +11,7 @@ use countersign_tlog::merkle::{leaf_hash, verify_inclusion};
 use countersign_tlog::proof::MAX_PROOF_BYTES;
 use serde::Serialize;
 
-use super::add::{read_at_most, read_entry};
+use super::add::read_at_most;
 use super::mirror::{Belief, BeliefArgs, unbelieved};
 use super::proof::entries;
 use crate::error::CliError;
@@ -39,6 +39,7 @@ pub(crate) struct VerifyArgs {
 
 /// What is proven.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Proven {
     ok: bool,
     origin: String,
@@ -89,13 +90,14 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
         return Err(CliError::new(code::USAGE, "proof and entry cannot both be standard input"));
     }
     let proof = TlogProof::parse(&read_at_most(&args.proof, MAX_PROOF_BYTES)?)?;
-    let entry = read_entry(&args.entry, MAX_ENTRY_BYTES)?;
-    let tree = check(&proof, &entry, &belief, site.now).map_err(|error| {
-        advise(error, &proof, |carried| check(&proof, carried, &belief, site.now).is_ok())
-    })?;
-    let checkpoint = tree.signed().checkpoint();
     let name =
         if args.entry == stdin { "the entry".to_owned() } else { format!("`{}`", args.entry.display()) };
+    // Of more than an entry can have, a byte more is read: it is not one.
+    let entry = read_at_most(&args.entry, MAX_ENTRY_BYTES)?;
+    let tree = check(&proof, &entry, &belief, site.now).map_err(|error| {
+        advise(error, &name, entry.len(), &proof, |carried| check(&proof, carried, &belief, site.now).is_ok())
+    })?;
+    let checkpoint = tree.signed().checkpoint();
     site.out.report(&Proven {
         ok: true,
         origin: checkpoint.origin().to_owned(),
@@ -111,11 +113,22 @@ pub(crate) fn run(args: &VerifyArgs, site: &Site) -> Result<ExitCode, CliError> 
 }
 
 /// What may be the reason where the entry is not the one of the proof.
-fn advise(error: CliError, proof: &TlogProof, is_proven: impl Fn(&[u8]) -> bool) -> CliError {
+fn advise(
+    error: CliError,
+    name: &str,
+    length: usize,
+    proof: &TlogProof,
+    is_proven: impl Fn(&[u8]) -> bool,
+) -> CliError {
     if error.code != code::LOG_INCLUSION_INVALID {
         return error;
     }
+    let what = format!("{name} is not entry {} of this log, or was changed", proof.index);
+    let error = CliError::new(code::LOG_INCLUSION_INVALID, what).because(error.what);
     error.fix(match proof.extra.as_deref() {
+        _ if length > MAX_ENTRY_BYTES => {
+            "no entry is as long: if its digest was logged, give the file with the digest as it was added"
+        }
         Some(carried) if is_proven(carried) => {
             "the proof is good for the entry that it carries itself: metadata is logged as an entry that describes \
              it, and `countersign verify` checks both"
