@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use countersign_base::code;
@@ -123,4 +124,27 @@ fn an_entry_of_a_log_s_folder_is_durable_while_its_witness_is_away() {
     scene.witness_comes_back();
     assert_eq!(scene.add(&dir, "second", &witnessed).ok().json()["index"], 1);
     scene.lab.run(&["log", "proof", &dir, "1"]).ok();
+}
+
+/// Two copies of a folder are two histories. Waiting does not help whoever submits to the one that no witness has seen.
+#[test]
+fn a_submitter_is_told_of_a_second_history() {
+    let mut scene = Scene::new();
+    assert!(scene.log().terminate().success());
+    let copy = ["-a", "log", "copy"];
+    assert!(Command::new("cp").args(copy).current_dir(scene.lab.path("")).status().unwrap().success());
+    let witness = ["--admit", "any", "--witness", &scene.spec];
+    let log = Live::log(&scene.lab, "log", &witness);
+    scene.add(&log.url, "second", &["--vkey", &log.vkey]).ok();
+    assert!(log.terminate().success());
+    // While the witness is away, nobody can see that it is another one.
+    scene.witness_goes();
+    let log = Live::log(&scene.lab, "copy", &["--admit", "any", "--witness", &scene.spec]);
+    let believed = ["--vkey", &log.vkey];
+    scene.add(&log.url, "other", &believed).refused(code::WITNESS_UNAVAILABLE);
+    scene.witness_comes_back();
+    let told = scene.add(&log.url, "other", &believed).refused(code::WITNESS_INCONSISTENT).json();
+    let fix = told["fix"].as_str().unwrap();
+    assert!(fix.contains("two histories") && fix.contains("explain witness-inconsistent"), "{told}");
+    assert!(!fix.contains("publishes it by itself"), "{told}");
 }

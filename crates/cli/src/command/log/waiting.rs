@@ -64,6 +64,12 @@ pub(super) fn explain(index: u64, error: LogError) -> CliError {
 
 /// What to do, and first what the witness's operator has to do.
 fn advised(error: CliError, fix: &str) -> CliError {
+    if error.code == code::WITNESS_INCONSISTENT {
+        return error.fix(
+            "the log has two histories, as its witness sees it: waiting does not help, and the entry counts for nothing\n\
+             whoever runs the log must stop it: `countersign explain witness-inconsistent`",
+        );
+    }
     if error.code == code::WITNESS_LOG_UNKNOWN {
         return error.fix(format!("the witness must be given the log's vkey, by whoever runs it\n{fix}"));
     }
