@@ -61,7 +61,8 @@ impl Server {
         Self::start(serve, address, vkey.trim(), "")
     }
 
-    /// Sigstore's Rekor v2, on Tessera's POSIX storage, with the shortest interval between checkpoints.
+    /// Sigstore's Rekor v2, on Tessera's POSIX storage, with the shortest interval between checkpoints. It looks for new
+    /// ones once a second all the same.
     pub(super) fn rekor_tiles(programs: &Programs, folder: &Path) -> Result<Self, String> {
         let key = folder.with_extension("pem");
         let mut make = Command::new("openssl");
@@ -75,7 +76,7 @@ impl Server {
         serve.args(["--grpc-port", &port_of(&grpc), "--http-metrics-port", &port_of(&metrics)]);
         serve.args([
             "--checkpoint-interval",
-            "1s",
+            "100ms",
             "--pushback-max-outstanding",
             "16384",
             "--signer-filepath",
