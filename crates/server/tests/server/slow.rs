@@ -43,7 +43,8 @@ fn requests_that_are_nonsense_get_an_answer_or_nothing() {
     ] {
         let mut stream = live.connect();
         stream.write_all(nonsense).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
+        // It may have hung up by now.
+        let _ = stream.shutdown(Shutdown::Write);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
     }
