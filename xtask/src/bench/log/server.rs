@@ -13,8 +13,8 @@ use crate::sh;
 
 /// How long a server may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// The origin of every log here.
-const ORIGIN: &str = "bench.example/log";
+/// The origin of every log here; for Rekor v2 it must be the name of a host.
+const ORIGIN: &str = "log.bench.example";
 
 /// A server that runs until this is dropped.
 pub(super) struct Server {
