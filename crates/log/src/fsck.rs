@@ -12,12 +12,13 @@ use std::path::Path;
 use std::thread;
 
 use countersign_store::{Dir, Objects, StoreError};
+use countersign_tlog::Checkpoint;
 use countersign_tlog::merkle::Hash;
 use countersign_tlog::tile::{BundleId, TileId, decode_bundle};
 
 use crate::error::LogError;
 use crate::mirror::{Source, SourceError};
-use crate::tree::{self, CHECKPOINT, Fault, FaultKind, Files, TILES};
+use crate::tree::{self, CHECKPOINT, Fault, FaultKind, Files, Proven, TILES};
 use crate::trust::{Trust, Trusted};
 pub use remote::fsck_source;
 
@@ -41,6 +42,22 @@ pub struct FsckReport {
     pub ahead: u64,
     /// Witnesses whose cosignatures count, with a policy.
     pub witnesses: Vec<String>,
+}
+
+impl FsckReport {
+    /// Of a proven tree, beside which no other files were looked at.
+    fn new(checkpoint: &Checkpoint, proven: &Proven, witnesses: Vec<String>) -> Self {
+        Self {
+            origin: checkpoint.origin().to_owned(),
+            size: checkpoint.size(),
+            root: *checkpoint.root(),
+            tiles: proven.tiles,
+            bundles: proven.bundles,
+            older: 0,
+            ahead: 0,
+            witnesses,
+        }
+    }
 }
 
 /// Proves the log in `public`; the first wrong file is named.
@@ -71,16 +88,7 @@ pub fn fsck_watched(
         // Slower, and it tells which file is the wrong one where several could be.
         Err(_) => tree::prove(&dir, checkpoint.size(), checkpoint.root()).map_err(fault)?,
     };
-    let mut report = FsckReport {
-        origin: checkpoint.origin().to_owned(),
-        size: checkpoint.size(),
-        root: *checkpoint.root(),
-        tiles: proven.tiles,
-        bundles: proven.bundles,
-        older: 0,
-        ahead: 0,
-        witnesses,
-    };
+    let mut report = FsckReport::new(checkpoint, &proven, witnesses);
     check_others(&dir, checkpoint.size(), &mut report).map_err(fault)?;
     Ok(report)
 }

@@ -38,16 +38,7 @@ pub fn fsck_source(
     let Trusted { signed, witnesses, .. } = trust.open(&source::checkpoint(source)?)?;
     let tree = signed.checkpoint();
     let proven = prove(source, tree, parallel, progress)?;
-    Ok(FsckReport {
-        origin: tree.origin().to_owned(),
-        size: tree.size(),
-        root: *tree.root(),
-        tiles: proven.tiles,
-        bundles: proven.bundles,
-        older: 0,
-        ahead: 0,
-        witnesses,
-    })
+    Ok(FsckReport::new(tree, &proven, witnesses))
 }
 
 /// Proves every file that the checkpoint, which is trusted, requires.

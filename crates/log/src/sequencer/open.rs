@@ -152,7 +152,8 @@ impl Sequencer {
 
 /// A folder for the index of duplicates that no other process uses.
 fn open_cache(place: &SharedPlace, leader: &Leader) -> Result<(Dir, Lock), LogError> {
-    for number in 0..MAX_CACHES {
+    let mut number = 0;
+    loop {
         let folder = place.cache.join(format!("{:032x}", leader.log)).join(number.to_string());
         let cache = Dir::open_on(Arc::new(RealDisk), &folder, 0o600)?;
         match Lock::try_acquire(&folder.join(LOCK)) {
@@ -161,11 +162,10 @@ fn open_cache(place: &SharedPlace, leader: &Leader) -> Result<(Dir, Lock), LogEr
                 return Ok((cache, lock));
             }
             // Of a process that leads no more, and is not gone.
-            Err(error) if error.is_locked() && number + 1 < MAX_CACHES => {}
+            Err(error) if error.is_locked() && number + 1 < MAX_CACHES => number += 1,
             Err(error) => return Err(error.into()),
         }
     }
-    Err(LogError::Stopped)
 }
 
 /// Refuses to begin a log where there is one whose private folder is lost.
