@@ -21,7 +21,8 @@ use countersign_verify::VerifyError;
 
 pub(crate) use self::words::short_of;
 use self::words::{
-    blocked_code, blocked_fix, counted, ended, keys_in_words, needing, of_whom, people, refused_fix, shown,
+    CLOCK_FIX, blocked_code, blocked_fix, counted, ended, keys_in_words, needing, of_whom, people,
+    refused_fix, shown,
 };
 
 /// What to do about a proposal that is not what its maker made.
@@ -453,11 +454,7 @@ impl Explain for PublishError {
                 shown(path)
             )),
             Self::ProofRefused { source, .. } => Some(refused_fix(source)),
-            Self::ClockBehind { .. } => Some(
-                "set this machine's clock right if it is behind; only if it is right, and was ahead when this was \
-                 published, run `countersign renew --clock-was-ahead`"
-                    .to_owned(),
-            ),
+            Self::ClockBehind { .. } => Some(CLOCK_FIX.to_owned()),
             Self::KeyNeeded { .. } => {
                 Some("give a replacement, or lower the threshold or quorum first".to_owned())
             }

@@ -33,8 +33,8 @@ use countersign_log::WitnessError;
 
 pub use listen::{Hangup, Listening, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, StopHandle, Until, stop};
 pub use log::{
-    Admits, LogEvent, LogParts, LogService, ServeLogError, SharedLogParts, Tell, serve_log, serve_log_files,
-    serve_shared_log,
+    Admits, LogEvent, LogParts, LogService, ServeLogError, SharedLogParts, Tell, WITNESS_FAILING, serve_log,
+    serve_log_files, serve_shared_log,
 };
 pub use repository::serve_repository;
 pub use witness::{Clock, OnFailure, WitnessService, serve_witness};

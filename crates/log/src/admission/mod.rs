@@ -29,7 +29,7 @@ use ledger::{Judgement, Ledger, Logged};
 /// Most documents in one [`Admission::admit`].
 const MAX_SUBMISSIONS: usize = 65_536;
 /// The folder of documents in the log's private folder.
-const DOCUMENTS: &str = "documents";
+pub const DOCUMENTS: &str = "documents";
 /// The same on storage that several machines share.
 const SHARED_DOCUMENTS: &str = ".countersign/documents";
 /// Entries that are remembered until they are in tiles: at most 8 MiB, some hundred KiB in practice.

@@ -11,6 +11,10 @@ use countersign_tuf::metadata::{ROOT, SNAPSHOT, TARGETS, TIMESTAMP};
 
 use crate::trust::ROTATED;
 
+/// What to do where this machine's clock and what is published do not agree.
+pub(super) const CLOCK_FIX: &str = "set this machine's clock right if it is behind; only if it is right, and was ahead when this was published, run \
+     `countersign renew --clock-was-ahead`";
+
 /// Witnesses that cannot be had are an outage: evidence is missing, not bad. What a witness says keeps its code.
 pub(super) fn blocked_code(source: &LogError) -> Code {
     match source.code() {
@@ -43,10 +47,7 @@ pub(super) fn blocked_fix(log: &VerifierKey, source: &LogError) -> Option<String
 pub(super) fn refused_fix(source: &PolicyError) -> String {
     let renew = "run `countersign renew`, which has the proofs of all current metadata made anew";
     match source.code() {
-        code::LOG_COSIGNATURE_TIME => String::from(
-            "set this machine's clock right if it is behind; only if it is right, and was ahead when this was \
-             published, run `countersign renew --clock-was-ahead`",
-        ),
+        code::LOG_COSIGNATURE_TIME => CLOCK_FIX.to_owned(),
         _ => renew.to_owned(),
     }
 }

@@ -8,6 +8,9 @@ use countersign_log::pipeline::Status;
 use super::{Line, Site};
 use crate::metrics::{Page, Statuses};
 
+/// Series of the witnesses that fail a log: submitters read it as well, to say who is waited for.
+pub const WITNESS_FAILING: &str = "countersign_log_witness_failing";
+
 /// Answers, by what was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
@@ -83,7 +86,7 @@ fn leading(page: &mut Page, status: &Status) {
         page.gauge(name, help, value);
     }
     page.present(
-        "countersign_log_witness_failing",
+        WITNESS_FAILING,
         "1 for each witness that did not cosign while the newest tree could not be published.",
         &["witness", "code"],
         &failing(status),

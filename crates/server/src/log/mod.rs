@@ -51,6 +51,7 @@ use front::Front;
 use lead::Ending;
 pub(crate) use line::Line;
 use metrics::Answers;
+pub use metrics::WITNESS_FAILING;
 pub use parts::{Admits, LogParts, LogService, ServeLogError, SharedLogParts};
 use proofs::Proofs;
 use reads::Reads;

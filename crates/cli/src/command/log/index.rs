@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use countersign_base::{Timestamp, code};
 use countersign_index::{Built, Checked, Folders, Log, MAX_FOUND, Place, Query, Row, Term, build, check};
+use countersign_log::admission::DOCUMENTS;
 use countersign_log::mirror::trusted_checkpoint;
 use countersign_log::{Source, Trust};
 use countersign_tlog::SignedCheckpoint;
@@ -13,6 +14,7 @@ use countersign_tlog::policy::Policy;
 use serde::Serialize;
 
 use super::fsck::newest_policy;
+use super::local::PRIVATE;
 use super::mirror::{Belief, BeliefArgs};
 use super::proof::entries;
 use super::reader::kept_key;
@@ -21,12 +23,8 @@ use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
 
-/// A log's private folder in its folder, or a repository's.
-const PRIVATE: &str = ".countersign";
 /// The index in it, where no place is named.
 const DEFAULT: &str = "index.sqlite";
-/// The log's own copies of metadata in the private folder.
-const DOCUMENTS: &str = "documents";
 
 /// Find entries by product, role, version, digest, key and time
 ///

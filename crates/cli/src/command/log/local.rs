@@ -20,7 +20,7 @@ use crate::publishing::{self, protection};
 use crate::site::Site;
 
 /// The private folder in a log's folder. It begins with a dot, and web servers are told to leave such alone.
-const PRIVATE: &str = ".countersign";
+pub(super) const PRIVATE: &str = ".countersign";
 /// The folder of the log's key in the private folder, where no other is named.
 const KEYS: &str = "keys";
 /// File name of the log's key in a keys folder.

@@ -15,14 +15,12 @@ use countersign_tlog::proof::MAX_PROOF_BYTES;
 use serde::Serialize;
 
 use super::fsck::{counted, kept, newest_policy, of_checkpoint};
+use super::local::PRIVATE;
 use super::mirror::{Belief, BeliefArgs};
 use super::source::{is_url, source};
 use crate::error::CliError;
 use crate::printer::Report;
 use crate::site::Site;
-
-/// Folder of a log's private state, in a log's folder and in a repository's.
-const PRIVATE: &str = ".countersign";
 
 /// Put back what a log's checkpoint requires: tiles from entries, entries from other copies
 ///

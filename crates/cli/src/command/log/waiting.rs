@@ -7,6 +7,7 @@ use countersign_base::text::escape;
 use countersign_base::{Code, Explain as _, code};
 use countersign_client::{BaseUrl, HttpTransport, Transport as _};
 use countersign_log::LogError;
+use countersign_server::WITNESS_FAILING;
 
 use super::reader::{Head, Reader};
 use crate::error::CliError;
@@ -21,8 +22,6 @@ const POLL: Duration = Duration::from_millis(20);
 const ASK: Duration = Duration::from_millis(500);
 /// Of a log's metrics so much is read.
 const MAX_METRICS_BYTES: u64 = 64 * 1024;
-/// Which witnesses fail a log, in its metrics.
-const FAILING: &str = "countersign_log_witness_failing{";
 
 /// A witness, and how it fails the log.
 type Failing = (String, Code);
@@ -104,7 +103,7 @@ fn ask(url: &str) -> Vec<Failing> {
 
 /// `NAME{witness="..",code=".."} 1`.
 fn read_line(line: &str) -> Option<Failing> {
-    let (name, rest) = quoted(line.strip_prefix(FAILING)?.strip_prefix("witness=")?)?;
+    let (name, rest) = quoted(line.strip_prefix(WITNESS_FAILING)?.strip_prefix("{witness=")?)?;
     let (code, _) = quoted(rest.strip_prefix(",code=")?)?;
     let known = code::ALL.iter().copied().find(|known| known.name() == code);
     Some((name, known.unwrap_or(code::WITNESS_UNAVAILABLE)))
@@ -138,7 +137,11 @@ mod tests {
         assert_eq!(read_line(line), Some(("a \"b\" \\c".to_owned(), code::WITNESS_LOG_UNKNOWN)));
         let line = r#"countersign_log_witness_failing{witness="w",code="of tomorrow"} 1"#;
         assert_eq!(read_line(line), Some(("w".to_owned(), code::WITNESS_UNAVAILABLE)));
-        for line in ["countersign_log_failed 0", FAILING, r#"countersign_log_witness_failing{witness="w"#] {
+        for line in [
+            "countersign_log_failed 0",
+            "countersign_log_witness_failing{",
+            r#"countersign_log_witness_failing{witness="w"#,
+        ] {
             assert_eq!(read_line(line), None, "{line}");
         }
     }
