@@ -3,6 +3,7 @@
 
 mod absent;
 pub mod contracts;
+pub mod entries;
 pub mod faulty_disk;
 pub mod hostile;
 pub mod mldsa;

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use countersign_log::{Log, LogError};
+use countersign_testkit::entries::entry;
 
 /// Threads that play the writers.
 const PLAYERS: u64 = 2;
@@ -178,23 +179,6 @@ impl<'l> Player<'l> {
     fn entry(&self, writer: u64, place: u64) -> Vec<u8> {
         let number = self.rounds[(writer / PLAYERS) as usize] * self.load.at_once + place;
         let number = if number % 100 < self.load.duplicates { number / 2 } else { number };
-        entry(self.load.bytes, self.run, writer, number)
+        entry(&[self.run, writer, number], (self.run << 20) ^ (writer << 40) ^ number, self.load.bytes)
     }
-}
-
-/// Bytes that differ for each entry and do not compress well.
-fn entry(length: usize, run: u64, writer: u64, number: u64) -> Vec<u8> {
-    let mut state = ((run << 20) ^ (writer << 40) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 24);
-    for part in [run, writer, number] {
-        bytes.extend(part.to_be_bytes());
-    }
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_be_bytes());
-    }
-    bytes.truncate(length.max(24));
-    bytes
 }

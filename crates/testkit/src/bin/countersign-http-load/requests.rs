@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_crypto::{Algorithm, SecretKey, sha256};
+use countersign_testkit::entries::entry;
 
 use crate::Failure;
 
@@ -49,7 +50,7 @@ impl Requests {
                 &self.address,
                 "/add",
                 "application/octet-stream",
-                &entry(*length, self.run, number),
+                &entry(&[self.run, number], (self.run << 40) ^ number, *length),
             )),
             Kind::Records(records) => records.get(usize::try_from(number).ok()?).cloned(),
         }
@@ -62,21 +63,4 @@ fn post(host: &str, path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
         "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: {kind}\r\naccept: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     [head.as_bytes(), body].concat()
-}
-
-/// Bytes that differ for each entry and do not compress well.
-fn entry(length: usize, run: u64, number: u64) -> Vec<u8> {
-    let mut state = ((run << 40) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 16);
-    for part in [run, number] {
-        bytes.extend(part.to_be_bytes());
-    }
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_be_bytes());
-    }
-    bytes.truncate(length.max(16));
-    bytes
 }
